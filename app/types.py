@@ -1,0 +1,288 @@
+"""Frozen values that flow between the stages. Offsets are Unicode code points, half-open `[char_start, char_end)`.
+
+Nothing here knows of HTTP, SQL, FAISS or torch; everything may import this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+BlockKind = Literal["heading", "paragraph", "list_item", "table_row", "code", "caption"]
+DocumentStatus = Literal["queued", "loading", "chunking", "embedding", "indexing", "ready", "failed", "deleted"]
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+ScoreName = Literal["bm25", "cosine", "rrf", "rerank", "late_interaction"]
+Metadata = Mapping[str, Any]
+
+
+# --- ingestion: file → text → chunks ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One structural unit of a document's text: `text[char_start:char_end]`; blocks are ordered and do not overlap.
+
+    `level` is 1..6 for headings and 0 otherwise.
+    """
+
+    kind: BlockKind
+    char_start: int
+    char_end: int
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PageSpan:
+    """Page `number` (1-based) covers `text[char_start:char_end]`."""
+
+    number: int
+    char_start: int
+    char_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedDocument:
+    """What a loader returns: the extracted text with its structure. `pages` is empty for formats without pages."""
+
+    text: str
+    media_type: str
+    title: str | None = None
+    blocks: tuple[Block, ...] = ()
+    pages: tuple[PageSpan, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A retrieved unit before it is stored: `document_text[char_start:char_end] == text`, always.
+
+    `heading_path` runs from the outermost heading inwards; `tokens` is counted with the embedder's tokenizer.
+    """
+
+    ordinal: int
+    text: str
+    char_start: int
+    char_end: int
+    page: int | None = None
+    heading_path: tuple[str, ...] = ()
+    tokens: int = 0
+
+    def embedding_text(self, title: str | None) -> str:
+        """The text that the embedder and BM25 see: title and headings in front of the chunk's own text."""
+        heads = [part for part in (title, *self.heading_path) if part]
+        unique = list(dict.fromkeys(heads))
+        return "\n".join([" › ".join(unique), self.text]) if unique else self.text
+
+
+# --- the index: what search returns ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as the catalog holds it, with what a hit needs of its document version.
+
+    `chunk_id` is `"{version_id}-{ordinal}"`.
+    """
+
+    chunk_id: str
+    version_id: int
+    ordinal: int
+    document_id: str
+    version: int
+    collection: str
+    title: str
+    source_url: str | None
+    media_type: str
+    text: str
+    char_start: int
+    char_end: int
+    page: int | None
+    heading_path: tuple[str, ...]
+    metadata: Metadata
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSlot:
+    """One row of a single retriever's ranking inside one collection's generation: `slot` is the chunk's number there."""
+
+    slot: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk with every stage's score and 1-based rank; a stage adds its own name and overwrites no other's."""
+
+    chunk: StoredChunk
+    scores: Mapping[str, float] = field(default_factory=dict)
+    ranks: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One text that is asked of the indexes. `kind` is "original" or the translation that made it."""
+
+    text: str
+    kind: str = "original"
+    parent: str | None = None
+
+
+# --- asking ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalOptions:
+    dense: bool = True
+    lexical: bool = True
+    late_interaction: bool = False
+    top_k: int = 50
+    rrf_k: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    model: str | None = None
+    mode: Literal["fusion", "rag_sequence", "rag_token"] = "fusion"
+    max_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    num_beams: int = 1
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskRequest:
+    """A question as the pipeline sees it. `abstain` is "auto", "never" or a threshold in [0, 1]."""
+
+    question: str
+    collections: tuple[str, ...] = ("default",)
+    history: tuple[Message, ...] = ()
+    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    as_of: datetime | None = None
+    translate: Literal["auto"] | tuple[str, ...] = "auto"
+    route: str = "auto"
+    retrieval: RetrievalOptions = RetrievalOptions()
+    rerank: bool = True
+    context_chunks: int = 6
+    generation: GenerationOptions = GenerationOptions()
+    abstain: Literal["auto", "never"] | float = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One numbered passage of the prompt; `number` is the `[n]` that an answer may cite, 1-based."""
+
+    number: int
+    hit: Hit
+    text: str  # equals document_text[char_start:char_end]
+    char_start: int
+    char_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The assembled context. `text` is exactly what a text generator receives; a reader takes question and passages."""
+
+    question: str
+    passages: tuple[Passage, ...]
+    text: str
+    tokens: int
+    dropped: tuple[str, ...] = ()  # chunk ids left out, each followed by ": reason"
+
+
+@dataclass(frozen=True, slots=True)
+class PassageSpan:
+    """`prompt.passages[passage].text[char_start:char_end]`; `passage` is a 0-based index, offsets are in passage text."""
+
+    passage: int
+    char_start: int
+    char_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a generator can say for its own answer; log-probabilities are natural, `None` where it has no such thing."""
+
+    answer_logprob: float | None = None
+    null_logprob: float | None = None
+    margin: float | None = None  # log p(answer) − log p(no answer)
+    passage_mass: tuple[float, ...] = ()  # per passage, sums to at most 1
+    runner_up: str | None = None
+    runner_up_logprob: float | None = None
+    question_coverage: float | None = None  # idf-weighted share of the question's terms in the passages
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A generator's output before citations are verified.
+
+    `text` is the short answer; `spans` says where each part of it was copied from (empty for free text).
+    `answered` is false when the generator itself chose "no answer"; `text` may then still hold its best guess.
+    """
+
+    text: str
+    spans: tuple[PassageSpan, ...]
+    answered: bool
+    evidence: Evidence
+    prompt_tokens: int
+    completion_tokens: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """`quote == document_text[char_start:char_end]` and `answer[answer_start:answer_end]` is the claim it supports."""
+
+    index: int
+    document_id: str
+    version: int
+    title: str
+    source_url: str | None
+    page: int | None
+    char_start: int
+    char_end: int
+    quote: str
+    answer_start: int
+    answer_end: int
+    score: float
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageTrace:
+    """One stage of one request: wall time, whether it ran, and what it saw; `error` when it degraded."""
+
+    stage: str
+    ms: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    id: str
+    question: str
+    answer: str
+    short_answer: str
+    abstained: bool
+    confidence: float
+    threshold: float
+    citations: tuple[Citation, ...]
+    passages: tuple[Passage, ...]
+    model: str
+    collection_generation: Mapping[str, int]
+    prompt_tokens: int
+    completion_tokens: int
+    timings_ms: Mapping[str, float]
+    trace: tuple[StageTrace, ...] = ()
