@@ -1,0 +1,97 @@
+"""Transformer blocks. `norm_first` is pre-norm (x + f(norm(x))); otherwise post-norm as in BERT (norm(x + f(x)))."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from app.transformer.attention import MultiHeadAttention
+from app.transformer.feed_forward import Activation, FeedForward
+from app.transformer.kv_cache import KVCache
+from app.transformer.norm import LayerNorm
+
+
+class EncoderBlock(nn.Module):
+    """Returns self-attention and a feed-forward network over `[b, s, embed_dim]`, each with a residual and a norm.
+
+    Source: Vaswani et al. 2017, section 3.1 (post-norm); Xiong et al. 2020 (pre-norm).
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        *,
+        activation: Activation = "gelu",
+        norm_eps: float = 1e-12,
+        norm_first: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.attention = MultiHeadAttention(embed_dim, num_heads)
+        self.attention_norm = LayerNorm(embed_dim, norm_eps)
+        self.feed_forward = FeedForward(embed_dim, ff_dim, activation=activation)
+        self.feed_forward_norm = LayerNorm(embed_dim, norm_eps)
+
+    def forward(self, x: Tensor, *, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Transform `x` `[b, s, embed_dim]`; `attn_mask` bool `[b|1, 1, s|1, s]`, True = attend."""
+        if self.norm_first:
+            x = x + self.attention(self.attention_norm(x), attn_mask=attn_mask, is_causal=is_causal)
+            out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
+            return out
+        x = self.attention_norm(x + self.attention(x, attn_mask=attn_mask, is_causal=is_causal))
+        out = self.feed_forward_norm(x + self.feed_forward(x))
+        return out
+
+
+class DecoderBlock(nn.Module):
+    """Returns causal self-attention, cross-attention to a memory and a feed-forward network over `[b, t, embed_dim]`.
+
+    Source: Vaswani et al. 2017, section 3.1 (post-norm); Xiong et al. 2020 (pre-norm).
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        *,
+        activation: Activation = "gelu",
+        norm_eps: float = 1e-5,
+        norm_first: bool = True,
+    ) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.self_attention = MultiHeadAttention(embed_dim, num_heads)
+        self.self_norm = LayerNorm(embed_dim, norm_eps)
+        self.cross_attention = MultiHeadAttention(embed_dim, num_heads)
+        self.cross_norm = LayerNorm(embed_dim, norm_eps)
+        self.feed_forward = FeedForward(embed_dim, ff_dim, activation=activation)
+        self.feed_forward_norm = LayerNorm(embed_dim, norm_eps)
+
+    def forward(
+        self,
+        x: Tensor,
+        memory_kv: tuple[Tensor, Tensor],
+        *,
+        memory_mask: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """Transform `x` `[b, t, embed_dim]`.
+
+        Args:
+            x: the new target positions; with a filled cache exactly one.
+            memory_kv: `cross_attention.project_kv(memory)`.
+            memory_mask: bool `[b, 1, 1, m]`, True = attend.
+            cache: this block's earlier self-attention keys and values.
+        """
+        is_causal = x.shape[1] > 1
+        if self.norm_first:
+            x = x + self.self_attention(self.self_norm(x), is_causal=is_causal, cache=cache)
+            x = x + self.cross_attention(self.cross_norm(x), memory_kv=memory_kv, attn_mask=memory_mask)
+            out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
+            return out
+        x = self.self_norm(x + self.self_attention(x, is_causal=is_causal, cache=cache))
+        x = self.cross_norm(x + self.cross_attention(x, memory_kv=memory_kv, attn_mask=memory_mask))
+        out = self.feed_forward_norm(x + self.feed_forward(x))
+        return out
