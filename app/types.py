@@ -107,7 +107,7 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSlot:
-    """One row of a single retriever's ranking inside one collection's generation: `slot` is the chunk's number there."""
+    """One row of a retriever's ranking inside one collection's generation: `slot` is the chunk's number there."""
 
     slot: int
     score: float
@@ -203,7 +203,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class PassageSpan:
-    """`prompt.passages[passage].text[char_start:char_end]`; `passage` is a 0-based index, offsets are in passage text."""
+    """`prompt.passages[passage].text[char_start:char_end]`; `passage` is 0-based, offsets are in passage text."""
 
     passage: int
     char_start: int

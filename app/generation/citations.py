@@ -1,0 +1,169 @@
+"""From copied spans to an answer whose every claim points at verified characters of its source.
+
+The reader copies its short answer from the passages; the sentence around each copied span becomes the quote. A citation
+leaves this module only if `document_text[char_start:char_end] == quote` holds against the text in the catalog.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.errors import IntegrityError
+from app.index.analysis import sentence_spans
+from app.types import Citation, Generated, Passage, PassageSpan, Prompt
+
+MAX_QUOTE_CHARS = 600
+
+_SPACE = re.compile(r"\s+")
+_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_MARKER = re.compile(r"\[(\d+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """The answer as text and its citations; `[n]` in `text` is the citation with index n."""
+
+    text: str
+    short_answer: str
+    citations: tuple[Citation, ...]
+
+
+def abstention_text(question: str) -> str:
+    """The honest refusal, in Chinese for a Chinese question and in English otherwise."""
+    if _CJK.search(question):
+        return "所提供的文档中没有这个问题的答案。"
+    return "The documents don't say."
+
+
+def compose(generated: Generated, prompt: Prompt, texts: Mapping[int, str]) -> Composed:
+    """The answer to show: the short answer, then the sentence or sentences that carry it, each with its `[n]`.
+
+    Args:
+        generated: the generator's copied text; `spans` name where in the prompt's passages each part comes from.
+        prompt: the passages that the generator saw.
+        texts: version id → the whole extracted text, from the catalog, against which quotes are checked.
+
+    Returns:
+        Text and citations; citations are numbered from 1 in the order in which the answer uses them.
+
+    Raises:
+        IntegrityError: a quote is not what the catalog holds at its offsets; nothing unverified is returned.
+    """
+    quotes = _distinct([_quote_span(prompt.passages[span.passage], span) for span in generated.spans])
+    short = _one_line(generated.text)
+    if not quotes:
+        return Composed(short, short, ())
+
+    markers = "".join(f"[{number}]" for number in range(1, len(quotes) + 1))
+    sentences = [_one_line(_text_of(prompt, quote)) for quote in quotes]
+    if len(sentences) == 1 and _same(short, sentences[0]):
+        text = f"{short} {markers}"
+        claim_ends = [len(short)]
+    else:
+        text = f"{short} {markers}"
+        claim_ends = [len(short)] * len(quotes)
+        for number, sentence in enumerate(sentences, start=1):
+            text += f"\n\n“{sentence}” [{number}]"
+    citations = tuple(
+        _cite(number, prompt.passages[quote.passage], quote, texts, 0, claim_ends[number - 1], generated)
+        for number, quote in enumerate(quotes, start=1)
+    )
+    return Composed(text, short, citations)
+
+
+def _quote_span(passage: Passage, span: PassageSpan) -> PassageSpan:
+    """The sentence (or run of sentences) of the passage that holds the span, cut to `MAX_QUOTE_CHARS` around it."""
+    covering = [
+        (start, end) for start, end in sentence_spans(passage.text) if start < span.char_end and end > span.char_start
+    ]
+    start = min([span.char_start, *(start for start, _ in covering)])
+    end = max([span.char_end, *(end for _, end in covering)])
+    if end - start > MAX_QUOTE_CHARS:
+        room = max(0, MAX_QUOTE_CHARS - (span.char_end - span.char_start)) // 2
+        start = _word_start(passage.text, max(start, span.char_start - room), span.char_start)
+        end = _word_end(passage.text, min(end, span.char_end + room), span.char_end)
+    return PassageSpan(span.passage, start, end)
+
+
+def _word_start(text: str, position: int, stop: int) -> int:
+    if position == 0 or text[position - 1].isspace() or _CJK.match(text[position]):
+        return position
+    space = text.find(" ", position, stop)
+    return space + 1 if space >= 0 else position
+
+
+def _word_end(text: str, position: int, stop: int) -> int:
+    if position >= len(text) or text[position].isspace() or _CJK.match(text[position - 1]):
+        return position
+    space = text.rfind(" ", stop, position)
+    return space if space >= 0 else position
+
+
+def _distinct(spans: Sequence[PassageSpan]) -> list[PassageSpan]:
+    """Each quoted stretch once, overlapping ones joined, in order of first use."""
+    merged: list[PassageSpan] = []
+    for span in spans:
+        for place, other in enumerate(merged):
+            if (
+                other.passage == span.passage
+                and other.char_start <= span.char_end
+                and span.char_start <= other.char_end
+            ):
+                merged[place] = PassageSpan(
+                    span.passage, min(other.char_start, span.char_start), max(other.char_end, span.char_end)
+                )
+                break
+        else:
+            merged.append(span)
+    return merged
+
+
+def _cite(
+    index: int,
+    passage: Passage,
+    quote: PassageSpan,
+    texts: Mapping[int, str],
+    answer_start: int,
+    answer_end: int,
+    generated: Generated,
+) -> Citation:
+    chunk = passage.hit.chunk
+    char_start = passage.char_start + quote.char_start
+    char_end = passage.char_start + quote.char_end
+    quoted = passage.text[quote.char_start : quote.char_end]
+    if texts[chunk.version_id][char_start:char_end] != quoted:
+        raise IntegrityError(
+            f"the passage {chunk.chunk_id} is not the stored text at [{char_start}, {char_end}); "
+            "run `attest doctor` and re-ingest the document"
+        )
+    mass = generated.evidence.passage_mass
+    return Citation(
+        index=index,
+        document_id=chunk.document_id,
+        version=chunk.version,
+        title=chunk.title,
+        source_url=chunk.source_url,
+        page=chunk.page,
+        char_start=char_start,
+        char_end=char_end,
+        quote=quoted,
+        answer_start=answer_start,
+        answer_end=answer_end,
+        score=float(mass[quote.passage]) if quote.passage < len(mass) else 0.0,
+        chunk_id=chunk.chunk_id,
+    )
+
+
+def _text_of(prompt: Prompt, span: PassageSpan) -> str:
+    return prompt.passages[span.passage].text[span.char_start : span.char_end]
+
+
+def _one_line(text: str) -> str:
+    """For showing: single spaces, and a source's own `[7]` as `(7)`, since `[n]` in an answer is a citation."""
+    return _SPACE.sub(" ", _MARKER.sub(r"(\1)", text)).strip()
+
+
+def _same(short: str, sentence: str) -> bool:
+    return short.strip(" .。") == sentence.strip(" .。") or len(short) >= 0.9 * len(sentence)

@@ -1,0 +1,196 @@
+"""Typed settings: environment first (`ATTEST_…`, nested with `__`), then `attest.toml` in the working directory.
+
+Unknown keys fail; secrets are `SecretStr`; network access, telemetry and remote code are off by default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from app.errors import InvalidInput
+
+NOT_SETTINGS = frozenset({"ATTEST_FORBID_SKIPS", "ATTEST_DATA_DIR", "ATTEST_PUBLISH"})
+"""Environment names with our prefix that belong to tests, benchmarks and the compose file."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    allow_open: bool = Field(False, description="bind a non-loopback address without API keys; said in so many words")
+    cors_origins: tuple[str, ...] = ()
+    model_threads: int = Field(1, ge=1, le=64, description="requests inside the models at once")
+    model_queue: int = Field(32, ge=0, description="requests waiting for the models; past that, 429")
+
+
+class LimitSettings(Section):
+    upload_bytes: int = Field(200 * 2**20, gt=0)
+    text_chars: int = Field(50_000_000, gt=0, description="extracted characters of one document")
+    pages: int = Field(10_000, gt=0)
+    archive_ratio: int = Field(200, gt=1, description="unpacked/packed bytes past which an archive is a bomb")
+    batch_documents: int = Field(1_000, gt=0)
+    question_chars: int = Field(8_000, gt=0)
+    metadata_bytes: int = Field(64 * 1024, gt=0)
+    top_k: int = Field(1_000, gt=0)
+    requests_per_minute: int = Field(0, ge=0, description="per key; 0 is no limit")
+
+
+class ChunkingSettings(Section):
+    max_tokens: int = Field(220, ge=16, description="token budget of a chunk, counted by the embedder's tokenizer")
+    overlap_tokens: int = Field(32, ge=0)
+
+
+class EmbeddingSettings(Section):
+    model: str | None = Field(
+        None, description="a local folder, or the name of a hub model; none: the all-MiniLM-L6-v2 in the package"
+    )
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch_tokens: int = Field(8_192, ge=256)
+    threads: int | None = Field(None, ge=1)
+
+
+class IndexSettings(Section):
+    lexicon: Literal["tantivy", "rank_bm25"] = "tantivy"
+    bm25_variant: Literal["okapi", "l", "plus"] = Field("okapi", description="of the rank_bm25 engine")
+    exact_below: int = Field(20_000, ge=0, description="chunks below which vector search is exact")
+    compact_segments: int = Field(16, ge=2, description="segments past which the worker compacts")
+
+
+class RetrievalSettings(Section):
+    top_k: int = Field(50, ge=1)
+    rrf_k: int = Field(60, ge=1)
+
+
+class RerankSettings(Section):
+    enabled: bool = True
+    model: Path | None = Field(None, description="a LightGBM model file; none: the shipped one")
+
+
+class ContextSettings(Section):
+    chunks: int = Field(6, ge=1, le=50)
+    budget_tokens: int = Field(2_000, ge=64)
+
+
+class GenerationSettings(Section):
+    generator: Literal["reader", "sentences"] = Field(
+        "reader", description="reader: the bundled transformer; sentences: the best-matching sentence, no model"
+    )
+    reader: Path | None = Field(None, description="folder of reader weights; none: the bundled ones")
+    threads: int | None = Field(None, ge=1)
+    abstain_below: float | None = Field(None, ge=0, le=1, description="confidence threshold; none: the calibrated one")
+
+
+class WorkerSettings(Section):
+    lease_s: float = Field(30.0, gt=0)
+    poll_s: float = Field(0.2, gt=0)
+    max_attempts: int = Field(5, ge=1)
+    backoff_s: float = Field(2.0, gt=0)
+    batch_chunks: int = Field(256, ge=1, description="chunks embedded and published together")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Read only by `main`, `__main__`, the bootstraps and the worker."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ATTEST_", env_nested_delimiter="__", extra="forbid", frozen=True, toml_file="attest.toml"
+    )
+
+    home: Path = Field(Path("~/.attest"), description="where everything that must survive lives")
+    url: str | None = Field(None, description="a running server for the command line to talk to")
+    api_keys: tuple[SecretStr, ...] | str | None = Field(
+        None, description="comma-separated `KEY[:scopes[:collections]]`; none: no authentication"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_json: bool = False
+    server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
+    chunking: ChunkingSettings = ChunkingSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    index: IndexSettings = IndexSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    rerank: RerankSettings = RerankSettings()
+    context: ContextSettings = ContextSettings()
+    generation: GenerationSettings = GenerationSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _expand(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(SecretStr(key.strip()) for key in value.split(",") if key.strip()) or None
+        return value
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.home / 'attest.db'}"
+
+    def redacted(self) -> dict[str, Any]:
+        """The effective settings for the log: secrets show as stars."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """The effective settings; `overrides` that are None count as not given.
+
+    Raises:
+        InvalidInput: an `ATTEST_…` name that is no setting, or a value outside its range, each named with its remedy.
+    """
+    environ = os.environ if environ is None else environ
+    known = sorted(f"ATTEST_{name.upper()}" for name in Settings.model_fields)
+    for name in sorted(environ):
+        if not name.upper().startswith("ATTEST_") or name.upper() in NOT_SETTINGS:
+            continue
+        if name.upper().split("__", 1)[0] not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+            raise InvalidInput(
+                f"the environment variable {name} is no setting of Attest{meant} (unset it or rename it)"
+            )
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(_problem(problem) for problem in error.errors(include_url=False))
+        raise InvalidInput(f"the settings (environment ATTEST_…, attest.toml) do not hold: {problems}") from None
+    except (SettingsError, OSError, ValueError) as error:
+        raise InvalidInput(f"the settings (environment ATTEST_…, attest.toml) can not be read: {error}") from None
+
+
+def _problem(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is no setting (remove or rename it)"
+    given = "" if problem["loc"][:1] == ("api_keys",) else f", given {problem['input']!r:.80}"
+    return f"{where}: {problem['msg']}{given}"

@@ -1,0 +1,54 @@
+import pytest
+
+from app.errors import Cancelled
+from app.generation.fallback import FallbackGenerator, is_latin
+from app.generation.sentences import SentenceSelector
+from app.types import GenerationOptions
+from tests.unit.generation.passages import passage, prompt
+
+ENGLISH = "The mill was built in 1820. The mill burned down in 1911 after a storm. Sheep graze nearby."
+CHINESE = "长江是中国最长的河流。黄河全长约5464公里，是第二长河。"
+
+
+@pytest.mark.parametrize(
+    ("document", "question", "expected"),
+    [
+        (ENGLISH, "When did the mill burn down?", "The mill burned down in 1911 after a storm."),
+        (CHINESE, "黄河有多长？", "黄河全长约5464公里，是第二长河。"),
+        (CHINESE, "中國最長的河流是什麼？", "长江是中国最长的河流。"),
+    ],
+)
+def test_the_sentence_with_the_rarest_question_terms_wins(document: str, question: str, expected: str) -> None:
+    made = SentenceSelector().generate(prompt(question, passage(1, document, document)), GenerationOptions())
+    assert made.answered
+    assert made.text == expected
+    (span,) = made.spans
+    assert document[span.char_start : span.char_end] == expected
+
+
+def test_nothing_in_common_is_no_answer() -> None:
+    made = SentenceSelector().generate(prompt("quantum flux?", passage(1, ENGLISH, ENGLISH)), GenerationOptions())
+    assert (made.answered, made.text, made.spans) == (False, "", ())
+    assert made.evidence.question_coverage == 0.0
+
+
+def test_cancellation_is_seen_between_passages() -> None:
+    with pytest.raises(Cancelled):
+        SentenceSelector().generate(prompt("mill?", passage(1, ENGLISH, ENGLISH)), GenerationOptions(), lambda: True)
+
+
+def test_a_language_that_the_first_generator_cannot_read_goes_to_the_second() -> None:
+    class Ascii(SentenceSelector):
+        name = "ascii"
+
+    chooser = FallbackGenerator(Ascii(), SentenceSelector(), str.isascii)
+    assert chooser.generate(prompt("mill?", passage(1, ENGLISH, ENGLISH)), GenerationOptions()).model == "ascii"
+    assert chooser.generate(prompt("黄河", passage(1, CHINESE, CHINESE)), GenerationOptions()).model == "sentences"
+
+
+@pytest.mark.parametrize(
+    ("text", "latin"),
+    [("Où est la gare?", True), ("12.5 %", True), ("黄河", False), ("ok 黄河有多长", False), ("Где?", False)],
+)
+def test_is_latin_goes_by_the_share_of_letters(text: str, latin: bool) -> None:
+    assert is_latin(text) is latin
