@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from app.context.assembly import assemble
+from app.errors import Conflict
 from app.generation.citations import Composed, abstention_text, compose
 from app.protocols import Encoder, Generator
 from app.rerank.ranker import Ranker
@@ -88,6 +89,7 @@ class Pipeline:
 
         Raises:
             NotFound: an unknown collection. Unavailable: no retriever works. Cancelled: the caller went away.
+            Conflict: a document that the answer cites was deleted meanwhile.
         """
         emit = on_event or _ignore
         trace.watch(lambda stage: emit("status", {"stage": stage}))
@@ -203,7 +205,10 @@ class Pipeline:
             if generated is None:
                 return Composed(abstention_text(question), "", ())
             used = {prompt.passages[span.passage].hit.chunk.version_id for span in generated.spans}
-            composed = compose(generated, prompt, self._texts.get_texts(sorted(used)))
+            texts = self._texts.get_texts(sorted(used))
+            if used - texts.keys():
+                raise Conflict("a document of this answer was deleted while it was being written; ask again")
+            composed = compose(generated, prompt, texts)
             stage.detail["verified"] = len(composed.citations)
         return composed
 

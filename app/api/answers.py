@@ -1,0 +1,116 @@
+"""Wire models of an answer: the object itself, its citations and the passages that were read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from app.api.options import StageBody, TraceBody
+from app.api.wire import WireResponse, json_ready
+from app.telemetry import Trace
+from app.types import Answer, Citation, Passage
+
+
+class CitationBody(WireResponse):
+    """`quote` equals the document's text at `[char_start, char_end)`, in code points, character for character."""
+
+    index: int = Field(description="the n of [n] in the answer")
+    document_id: str
+    version: int
+    title: str
+    source_url: str | None
+    page: int | None = Field(description="1-based; null for formats without pages")
+    char_start: int
+    char_end: int
+    quote: str
+    answer_start: int
+    answer_end: int
+    score: float
+    chunk_id: str
+
+
+class PassageBody(WireResponse):
+    """One numbered passage that the generator read."""
+
+    number: int
+    chunk_id: str
+    document_id: str
+    version: int
+    collection: str
+    title: str
+    source_url: str | None
+    page: int | None
+    char_start: int
+    char_end: int
+    text: str
+    scores: dict[str, float]
+
+    @classmethod
+    def of(cls, passage: Passage) -> PassageBody:
+        chunk = passage.hit.chunk
+        return cls(
+            number=passage.number,
+            chunk_id=chunk.chunk_id,
+            document_id=chunk.document_id,
+            version=chunk.version,
+            collection=chunk.collection,
+            title=chunk.title,
+            source_url=chunk.source_url,
+            page=chunk.page,
+            char_start=passage.char_start,
+            char_end=passage.char_end,
+            text=passage.text,
+            scores=json_ready(passage.hit.scores),
+        )
+
+
+class UsageBody(WireResponse):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class AnswerBody(WireResponse):
+    id: str = Field(examples=["ans_6n0Yw8v2XJc1q9sD"])
+    question: str
+    answer: str = Field(examples=["Net revenue in 2024 was $3.5 million. [1]"])
+    short_answer: str = Field(examples=["$3.5 million"])
+    abstained: bool
+    confidence: float = Field(description="calibrated probability that the answer is right, in [0, 1]")
+    threshold: float = Field(description="below this confidence the answer is a refusal")
+    citations: list[CitationBody]
+    model: str
+    collection_generation: dict[str, int]
+    usage: UsageBody
+    timings_ms: dict[str, float] = Field(examples=[{"retrieve": 8.1, "generate": 120.4, "total": 141.0}])
+    warnings: list[str] = Field(description="what was asked for and could not be done")
+    trace: TraceBody | None = None
+
+
+def citation_body(citation: Citation) -> CitationBody:
+    """A verified citation as it goes over the wire."""
+    return CitationBody(**{name: getattr(citation, name) for name in CitationBody.model_fields})
+
+
+def answer_body(answer: Answer, trace: Trace, *, with_trace: bool) -> AnswerBody:
+    """The answer as it goes over the wire; the trace only when it was asked for."""
+    optional: dict[str, Any] = {}
+    if with_trace:
+        stages = [StageBody.of(stage) for stage in answer.trace]
+        optional["trace"] = TraceBody(request_id=trace.request_id, stages=stages)
+    return AnswerBody(
+        id=answer.id,
+        question=answer.question,
+        answer=answer.answer,
+        short_answer=answer.short_answer,
+        abstained=answer.abstained,
+        confidence=answer.confidence,
+        threshold=answer.threshold,
+        citations=[citation_body(citation) for citation in answer.citations],
+        model=answer.model,
+        collection_generation=dict(answer.collection_generation),
+        usage=UsageBody(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens),
+        timings_ms=dict(answer.timings_ms),
+        warnings=list(trace.warnings),
+        **optional,
+    )

@@ -1,0 +1,173 @@
+"""`POST /v1/ask`: an answer with verified citations, as one JSON object or as server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field, StrictBool
+from sse_starlette import ServerSentEvent
+
+from app.api.answers import AnswerBody, PassageBody, answer_body, citation_body
+from app.api.errors import documented, problem_of, request_id_of
+from app.api.executor import until_disconnect
+from app.api.keys import allowed_collections
+from app.api.options import RetrievalBody, Translate, WhereBody, check_question
+from app.api.state import ApiState, Reader, Ready, State
+from app.api.streams import Bridge, event, stream
+from app.api.wire import Float, Text, WireRequest
+from app.errors import Conflict
+from app.settings import Settings
+from app.telemetry import Trace
+from app.types import AskRequest, GenerationOptions, Message
+
+if TYPE_CHECKING:
+    from app.bootstrap import Services
+
+router = APIRouter(tags=["asking"])
+Unit = Annotated[Float, Field(ge=0, le=1)]
+
+
+class MessageBody(WireRequest):
+    role: Literal["user", "assistant", "system"]
+    content: Text
+
+
+class GenerationBody(WireRequest):
+    model: Text | None = None
+    mode: Literal["fusion", "rag_sequence", "rag_token"] = "fusion"
+    max_tokens: int = Field(64, ge=1, le=4_096)
+    temperature: Annotated[Float, Field(ge=0, le=2)] = 0.0
+    top_p: Annotated[Float, Field(gt=0, le=1)] = 1.0
+    top_k: int = Field(0, ge=0, le=1_000_000, description="0 samples from all tokens")
+    num_beams: int = Field(1, ge=1, le=16)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+
+
+class AskBody(WhereBody):
+    question: Text = Field(examples=["What was the net revenue in 2024?"])
+    history: list[MessageBody] = Field(default_factory=list, max_length=100)
+    translate: Translate = "auto"
+    route: Text = "auto"
+    retrieval: RetrievalBody = Field(default_factory=RetrievalBody.model_construct)
+    rerank: StrictBool = True
+    context_chunks: int | None = Field(None, ge=1, le=50, description="passages shown to the generator; default 6")
+    generation: GenerationBody = Field(default_factory=GenerationBody.model_construct)
+    abstain: Literal["auto", "never"] | Unit = Field("auto", description="or a confidence threshold in [0, 1]")
+    stream: StrictBool = False
+    trace: StrictBool = False
+
+    def to_request(self, collections: tuple[str, ...], settings: Settings) -> AskRequest:
+        """The question as the pipeline sees it.
+
+        Raises:
+            InvalidFields: blank, or over one of the server's limits.
+        """
+        check_question(("body", "question"), self.question, settings.limits)
+        return AskRequest(
+            question=self.question,
+            collections=collections,
+            history=tuple(Message(message.role, message.content) for message in self.history),
+            filters=self.where(),
+            as_of=self.as_of,
+            translate=self.translate if isinstance(self.translate, str) else tuple(self.translate),
+            route=self.route,
+            retrieval=self.retrieval.to_options(settings),
+            rerank=self.rerank,
+            context_chunks=self.context_chunks or settings.context.chunks,
+            generation=GenerationOptions(**self.generation.model_dump()),
+            abstain=self.abstain,
+        )
+
+
+_STREAM_EXAMPLE = (
+    'event: status\ndata: {"stage":"retrieve"}\n\nevent: sources\ndata: {"passages":[…]}\n\n'
+    'event: token\ndata: {"text":"Net "}\n\nevent: citation\ndata: {"index":1,…}\n\nevent: done\ndata: {…}\n\n'
+)
+
+
+@router.post(
+    "/v1/ask",
+    response_model=AnswerBody,
+    response_model_exclude_unset=True,
+    responses={
+        200: {
+            "description": "The answer; streamed: the events status*, sources, token*, citation*, done | error",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}},
+        },
+        **documented(401, 403, 404, 409, 422, 429, 503),
+    },
+)
+async def ask(body: AskBody, request: Request, state: State, services: Ready, caller: Reader) -> Any:
+    """An answer from the documents, each claim with the exact characters that carry it; or an honest refusal."""
+    collections = allowed_collections(caller, body.collections or ["default"])
+    wanted = body.to_request(collections, state.settings)
+    for name in collections:
+        await state.blocking(services.catalog.get_collection, name)
+    trace = Trace(request_id_of(request.scope), metrics=services.metrics)
+    if body.stream:
+        return _streamed(state, services, wanted, trace, request, with_trace=body.trace)
+    future = state.models.submit(lambda: _answer(services, wanted, trace, None, with_trace=body.trace))
+    return await until_disconnect(request, future, trace.cancel)
+
+
+def _answer(
+    services: Services, wanted: AskRequest, trace: Trace, bridge: Bridge | None, *, with_trace: bool
+) -> AnswerBody:
+    """Runs on a model thread: answers, counts, and keeps the answer so that feedback can name it."""
+    answer = services.pipeline.answer(wanted, trace, bridge.emit if bridge else None)
+    services.metrics.answers.labels(outcome="abstained" if answer.abstained else "answered").inc()
+    body = answer_body(answer, trace, with_trace=with_trace)
+    try:
+        kept = services.catalog.save_answer(answer.id, answer.question, body.model_dump(mode="json", exclude={"trace"}))
+    except Exception:  # noqa: BLE001 - a full disk must not take the answer away; it says what is missing
+        structlog.get_logger("api").exception("answer_not_saved", answer_id=answer.id)
+        warning = "this answer could not be stored: feedback on it will not find it"
+        return body.model_copy(update={"warnings": [*body.warnings, warning]})
+    if not kept:
+        raise Conflict("a document that this answer quotes was deleted while it was being written: ask again")
+    return body
+
+
+def _streamed(
+    state: ApiState, services: Services, wanted: AskRequest, trace: Trace, request: Request, *, with_trace: bool
+) -> Response:
+    bridge = Bridge()
+    # submitted before the response starts, so that a full queue is still a 429
+    future = state.models.submit(lambda: _answer(services, wanted, trace, bridge, with_trace=with_trace))
+    future.add_done_callback(bridge.finish)
+    where = {"instance": request.url.path, "request_id": trace.request_id}
+
+    def stop() -> None:
+        trace.cancel()
+        future.cancel()
+
+    async def events() -> AsyncIterator[ServerSentEvent]:
+        sources_sent = False
+        try:
+            async for name, data in bridge:
+                if name == "sources":
+                    sources_sent = True
+                    yield event(name, {"passages": [PassageBody.of(passage) for passage in data["passages"]]})
+                elif name == "citation":
+                    yield event(name, citation_body(data["citation"]))
+                elif name != "status" or not sources_sent:  # the contract's order: no status after the sources
+                    yield event(name, data)
+            assert bridge.outcome is not None
+            if bridge.outcome.cancelled():
+                return
+            if (error := bridge.outcome.exception()) is not None:
+                document = problem_of(error, **where)
+                services.metrics.errors.labels(code=document["code"]).inc()
+                if document["status"] == 500:
+                    structlog.get_logger("api").error("ask_failed", exc_info=error)
+                yield event("error", document)
+                return
+            yield event("done", bridge.outcome.result().model_dump(mode="json", exclude_unset=True))
+        finally:
+            stop()
+
+    return stream(events(), on_close=stop)

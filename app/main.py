@@ -1,0 +1,143 @@
+"""`create_app(settings)`: the FastAPI application. It answers at once; `/health/ready` says when it can work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.openapi.utils import get_openapi
+from pydantic import SecretStr
+
+from app.api import ask, collections, documents, errors, feedback, health, jobs, reference, search
+from app.api.boundary import Boundary
+from app.api.gate import Gate, is_loopback
+from app.api.keys import KeyRing, RateLimiter
+from app.api.state import ApiState
+from app.errors import InvalidInput
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.bootstrap import Services
+
+VERSION = "0.1.0"
+_DESCRIPTION = """Answers from your own documents, each claim with the exact characters that carry it.
+
+Offsets are Unicode code points into `GET /v1/documents/{id}/text`, half-open `[char_start, char_end)`.
+Errors are RFC 9457 problem documents. Every response has an `X-Request-ID`."""
+
+
+def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
+    """The application; with `services` it is ready at once and leaves closing them to the caller.
+
+    Raises:
+        InvalidInput: the API keys cannot be read.
+    """
+    keys = KeyRing(secrets_of(settings))
+    state = ApiState(settings, services)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        structlog.get_logger("api").info("settings", settings=settings.redacted())
+        loading = asyncio.create_task(state.load(_build))
+        try:
+            yield
+        finally:
+            await loading  # a thread cannot be stopped half-way; what it built must be closed
+            await asyncio.to_thread(state.close)
+
+    app = FastAPI(
+        title="Attest",
+        version=VERSION,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.attest = state
+    errors.install(app)
+    for surface in (health, documents, jobs, collections, ask, search, feedback, reference):
+        app.include_router(surface.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    limits = settings.limits
+    app.add_middleware(
+        Gate,
+        keys=keys,
+        limiter=RateLimiter(limits.requests_per_minute),
+        bound_host=settings.server.host,
+        cors_origins=settings.server.cors_origins,
+        document_bytes=limits.upload_bytes,
+        batch_documents=limits.batch_documents,
+    )
+    if settings.server.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.server.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(Boundary, metrics=lambda: state.metrics)  # added last: outermost
+    return app
+
+
+def check_bind(settings: Settings) -> None:
+    """Returns when the address may be bound.
+
+    Raises:
+        InvalidInput: it can be reached from other machines, there are no API keys, and nobody asked for that.
+    """
+    server = settings.server
+    if is_loopback(server.host) or server.allow_open or KeyRing(secrets_of(settings)):
+        return
+    raise InvalidInput(
+        f"host {server.host!r} can be reached from other machines and no API keys are set, so anyone could read and "
+        "delete everything: set ATTEST_API_KEYS, bind 127.0.0.1, or set ATTEST_SERVER__ALLOW_OPEN=true"
+    )
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """The entries of `ATTEST_API_KEYS` in the clear; empty when none are set."""
+    entries = settings.api_keys or ()
+    if isinstance(entries, str):
+        entries = tuple(SecretStr(part.strip()) for part in entries.split(",") if part.strip())
+    return [entry.get_secret_value() for entry in entries]
+
+
+def _build(settings: Settings) -> Services:
+    from app.bootstrap import build_services  # here, on the loading thread: it imports torch
+
+    return build_services(settings)
+
+
+def _string_keys(responses: dict[int | str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {str(status): response for status, response in responses.items()}
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        components = schema.setdefault("components", {})
+        models = components.setdefault("schemas", {})
+        for model in (errors.Problem, errors.FieldProblem):
+            models[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            models[model.__name__].pop("$defs", None)
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                if "HTTPValidationError" in str(operation["responses"].get("422")):  # FastAPI's own; ours are problems
+                    operation["responses"].update(_string_keys(errors.documented(422)))
+        models.pop("HTTPValidationError", None)
+        models.pop("ValidationError", None)
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        schema["security"] = [{"bearer": []}, {"apiKey": []}, {}]
+        app.openapi_schema = schema
+    return app.openapi_schema
