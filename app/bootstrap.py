@@ -9,7 +9,7 @@ from app.embedding.sentence_transformer import load_encoder
 from app.generation.abstention import abstention_threshold, calibrated_confidence, load_calibration
 from app.generation.fallback import FallbackGenerator, is_latin
 from app.generation.reader import bundled_folder, load_reader
-from app.generation.sentences import SentenceSelector
+from app.generation.sentences import SentenceSelector, load_confidence
 from app.index.blobs import BlobStore
 from app.index.catalog import Catalog
 from app.index.generations import IndexStore
@@ -100,7 +100,16 @@ def _generator(settings: Settings) -> Generator:
 
 
 def _calibration(settings: Settings) -> Callable[[Generated], tuple[float, float]]:
-    calibration = load_calibration((settings.generation.reader or bundled_folder()) / "calibration.json")
+    """Output → (confidence, threshold): each generator has a calibration of its own."""
+    reader = load_calibration((settings.generation.reader or bundled_folder()) / "calibration.json")
+    sentences = load_confidence()
     override = settings.generation.abstain_below
-    threshold = abstention_threshold(calibration) if override is None else override
-    return lambda generated: (calibrated_confidence(generated.evidence, calibration), threshold)
+
+    def calibrate(generated: Generated) -> tuple[float, float]:
+        if generated.model == SentenceSelector.name:
+            confidence, threshold = sentences.confidence(generated.evidence), sentences.threshold
+        else:
+            confidence, threshold = calibrated_confidence(generated.evidence, reader), abstention_threshold(reader)
+        return confidence, threshold if override is None else override
+
+    return calibrate

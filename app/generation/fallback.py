@@ -18,7 +18,7 @@ def is_latin(text: str) -> bool:
 
 
 class FallbackGenerator:
-    """Implements `Generator`: asks `first` when `can_read(question + passages)` holds, otherwise `second`.
+    """Implements `Generator`: asks `first` when it can read the question and some passage, otherwise `second`.
 
     The bundled reader's vocabulary spells English; a Chinese question would reach it as unknown tokens.
     `Generated.model` says who answered.
@@ -36,6 +36,6 @@ class FallbackGenerator:
     def generate(
         self, prompt: Prompt, options: GenerationOptions, cancelled: Callable[[], bool] = lambda: False
     ) -> Generated:
-        readable = self._can_read(prompt.question) and all(self._can_read(p.text) for p in prompt.passages[:2])
+        readable = self._can_read(prompt.question) and any(self._can_read(p.text) for p in prompt.passages)
         chosen = self._first if readable else self._second
         return chosen.generate(prompt, options, cancelled)

@@ -11,15 +11,48 @@ a small bonus goes to passages ranked higher by retrieval.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
-from app.errors import Cancelled
+from app.errors import Cancelled, Unavailable
+from app.generation.abstention import sigmoid
 from app.index.analysis import analyze, sentence_spans
 from app.types import Evidence, Generated, GenerationOptions, PassageSpan, Prompt
 
 RANK_BONUS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceConfidence:
+    """Platt's logistic regression over the selector's evidence; `threshold` is where "auto" abstains."""
+
+    bias: float
+    coverage_weight: float
+    margin_weight: float
+    threshold: float
+
+    def confidence(self, evidence: Evidence) -> float:
+        """The probability in [0, 1] that the sentence holds the answer."""
+        coverage, margin = evidence.question_coverage or 0.0, evidence.margin or 0.0
+        return sigmoid(self.bias + self.coverage_weight * coverage + self.margin_weight * margin)
+
+
+def bundled_confidence_file() -> Path:
+    """The fitted numbers that ship with Attest; the card beside them says on what they were fitted."""
+    return Path(str(resources.files("app.bundled"))) / "sentences" / "calibration.json"
+
+
+def load_confidence(path: Path | None = None) -> SentenceConfidence:
+    """The calibration in `path`, or the bundled one. Raises Unavailable when the file is missing."""
+    file = path or bundled_confidence_file()
+    if not file.is_file():
+        raise Unavailable(f"calibration file {file.name} of the sentence selector is missing: reinstall Attest")
+    return SentenceConfidence(**json.loads(file.read_text(encoding="utf-8")))
 
 
 class SentenceSelector:
