@@ -62,7 +62,7 @@ class EmbeddingSettings(Section):
     )
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    batch_tokens: int = Field(8_192, ge=256)
+    batch_tokens: int = Field(4_096, ge=256)
     threads: int | None = Field(None, ge=1)
 
 
