@@ -10,6 +10,7 @@ from app.generation.abstention import abstention_threshold, calibrated_confidenc
 from app.generation.fallback import FallbackGenerator, is_latin
 from app.generation.reader import bundled_folder, load_reader
 from app.generation.sentences import SentenceSelector, load_confidence
+from app.index.analysis import analyze
 from app.index.blobs import BlobStore
 from app.index.catalog import Catalog
 from app.index.generations import IndexStore
@@ -68,6 +69,8 @@ def build_services(
         bm25_variant=settings.index.bm25_variant,
         exact_below=settings.index.exact_below,
     )
+    encoder.encode_queries(["the first call plans its kernels"])
+    analyze("第一次调用会读入词典")  # jieba's dictionary: half a second that no question should wait for
     retriever = HybridRetriever(catalog, index, encoder)
     ranker = Ranker.load(settings.rerank.model) if settings.rerank.enabled else None
     pipeline = Pipeline(

@@ -70,10 +70,10 @@ class SentenceSelector:
         for number, passage in enumerate(prompt.passages):
             if cancelled():
                 raise Cancelled("generation was cancelled")
-            rows.extend(
-                (PassageSpan(number, start, end), terms.intersection(analyze(passage.text[start:end])))
-                for start, end in sentence_spans(passage.text)
-            )
+            for start, end in sentence_spans(passage.text):
+                said = set(analyze(passage.text[start:end]))
+                if said - terms:  # a heading that only repeats the question answers nothing
+                    rows.append((PassageSpan(number, start, end), said & terms))
         frequency = Counter(term for _, found in rows for term in found)
         idf = {term: math.log(1 + (len(rows) - frequency[term] + 0.5) / (frequency[term] + 0.5)) for term in terms}
         whole = sum(idf.values()) or 1.0

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 
-from app.errors import Cancelled
+from app.errors import Cancelled, Unavailable
 from app.generation.fallback import FallbackGenerator, is_latin
-from app.generation.sentences import SentenceSelector
+from app.generation.sentences import SentenceSelector, load_confidence
 from app.types import GenerationOptions
 from tests.unit.generation.passages import passage, prompt
 
@@ -52,3 +54,15 @@ def test_a_language_that_the_first_generator_cannot_read_goes_to_the_second() ->
 )
 def test_is_latin_goes_by_the_share_of_letters(text: str, latin: bool) -> None:
     assert is_latin(text) is latin
+
+
+def test_a_heading_that_only_repeats_the_question_is_passed_over() -> None:
+    document = "# 黄河\n\n黄河全长约5464公里。"
+    made = SentenceSelector().generate(prompt("黄河有多长？", passage(1, document, document)), GenerationOptions())
+    assert made.text == "黄河全长约5464公里。"
+    assert load_confidence().confidence(made.evidence) > 0.5
+
+
+def test_a_missing_calibration_names_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="reinstall"):
+        load_confidence(tmp_path / "calibration.json")
