@@ -1,8 +1,8 @@
 """Fit the abstention calibrator of the sentence selector: `python -m app.training.sentence_calibration --data DIR`.
 
-Chinese questions, since that is where the selector answers: fitted on `rc/cmrc2018` (split "trial"), reported on `rc/drcd`,
-a collection of its own in Traditional characters. Half of the questions lose the passage that answers them; an answer is
-right when the chosen sentence holds an accepted answer.
+Chinese questions, since that is where the selector answers: fitted on `rc/cmrc2018` (split "trial"), reported on
+`rc/drcd`, a collection of its own in Traditional characters. Half of the questions lose the passage that answers them;
+an answer is right when the chosen sentence holds an accepted answer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gzip
 import json
 import math
 import random
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     bias, weights = fit_logistic(features, np.array([right for _, right in fitting], dtype=np.float64), l2=0.01)
     fitted = SentenceConfidence(bias, float(weights[0]), float(weights[1]), threshold=0.5)
     args.out.write_text(json.dumps(asdict(fitted), indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({name: report(cases, fitted) for name, cases in (("cmrc2018", fitting), ("drcd", held_out))}))
+    figures = {name: report(cases, fitted) for name, cases in (("cmrc2018", fitting), ("drcd", held_out))}
+    sys.stdout.write(json.dumps(figures) + "\n")
     return 0
 
 

@@ -1,0 +1,91 @@
+"""Confidence by hand, coverage by hand, and the bundled calibration."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from app.errors import Unavailable
+from app.generation.abstention import (
+    FEATURES,
+    Calibration,
+    abstention_threshold,
+    bundled_calibration,
+    calibrated_confidence,
+    calibration_from,
+    evidence_features,
+    load_calibration,
+    question_coverage,
+    sigmoid,
+)
+from app.types import Evidence
+
+BY_HAND = Calibration(
+    features=FEATURES,
+    bias=0.5,
+    weights=(1.0, -1.0, 2.0, 0.0, 1.0),
+    means=(-1.0, 0.0, 0.5, 0.0, 0.5),
+    scales=(2.0, 1.0, 0.5, 1.0, 0.25),
+    coverage_bias=-1.0,
+    coverage_weight=3.0,
+    threshold=0.4,
+)
+
+
+def test_features_by_hand() -> None:
+    evidence = Evidence(
+        answer_logprob=-0.5,
+        null_logprob=math.log(0.2),
+        passage_mass=(0.1, 0.7),
+        runner_up="other",
+        runner_up_logprob=-2.5,
+        question_coverage=0.75,
+    )
+    assert evidence_features(evidence) == pytest.approx((-0.5, math.log(0.2 / 0.8), 0.7, 2.0, 0.75))
+
+
+def test_features_stay_finite_at_the_ends() -> None:
+    sure = Evidence(answer_logprob=0.0, null_logprob=-50.0, passage_mass=(1.0,))
+    empty = Evidence(answer_logprob=-math.inf, null_logprob=0.0)
+    for evidence in (sure, empty):
+        assert all(math.isfinite(x) for x in evidence_features(evidence))
+
+
+def test_confidence_by_hand() -> None:
+    evidence = Evidence(answer_logprob=-3.0, null_logprob=math.log(0.5), passage_mass=(0.75,), question_coverage=1.0)
+    # 0.5 + 1·(−3 + 1)/2 − 1·0 + 2·(0.75 − 0.5)/0.5 + 0 + 1·(1 − 0.5)/0.25 = 0.5 − 1 + 1 + 2 = 2.5
+    assert calibrated_confidence(evidence, BY_HAND) == pytest.approx(1 / (1 + math.exp(-2.5)))
+
+
+def test_without_probabilities_the_coverage_decides() -> None:
+    assert calibrated_confidence(Evidence(question_coverage=0.5), BY_HAND) == pytest.approx(sigmoid(0.5))
+    assert calibrated_confidence(Evidence(), BY_HAND) == pytest.approx(sigmoid(-1.0))
+
+
+def test_sigmoid_does_not_overflow() -> None:
+    assert (sigmoid(-1000), sigmoid(0), sigmoid(1000)) == (0.0, 0.5, 1.0)
+
+
+def test_coverage_weighs_rare_terms_more() -> None:
+    # ids 1997 and 2995 weigh ln 2 and ln 1000; the specials below count nothing
+    assert question_coverage([101, 1997, 2995, 102], {1997}) == pytest.approx(math.log(2) / math.log(2000))
+    assert question_coverage([1997, 2995], {1997, 2995}) == pytest.approx(1.0)
+    assert question_coverage([101, 102], {101}) == 0.0
+
+
+def test_the_bundled_calibration_rises_with_the_evidence() -> None:
+    strong = Evidence(-0.1, math.log(0.02), None, (0.95, 0.02), "x", -5.0, 1.0)
+    weak = Evidence(-4.0, math.log(0.8), None, (0.1, 0.05), "x", -4.2, 0.3)
+    threshold = abstention_threshold()
+    assert 0.0 < threshold < 1.0
+    assert calibrated_confidence(strong) > threshold > calibrated_confidence(weak)
+    assert bundled_calibration().features == FEATURES
+
+
+def test_other_features_or_no_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="calibration"):
+        load_calibration(tmp_path / "calibration.json")
+    with pytest.raises(ValueError, match="fit it again"):
+        calibration_from({"features": ["other"]})

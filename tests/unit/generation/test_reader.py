@@ -1,0 +1,181 @@
+"""The bundled reader on made-up passages, and a tiny reader with random weights for what needs no knowledge."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.errors import Cancelled, IntegrityError, InvalidInput, TooLarge
+from app.generation.reader import Reader, bundled_folder, load_reader
+from app.generation.reader_spans import Candidate, draw, pool, whole_words
+from app.types import Generated, GenerationOptions, Hit, Passage, PassageSpan, Prompt, StoredChunk
+
+BRIDGE = "The Kestrel bridge was opened in 1931 by the engineer Maria Lindqvist. It is 412 metres long."
+BAKERY = "The bakery in Hollow Street sells rye bread. Its owner is Tomas Reyes."
+OPTIONS = GenerationOptions()
+
+
+def passage(number: int, text: str, title: str = "") -> Passage:
+    chunk = StoredChunk(
+        chunk_id=f"1-{number}",
+        version_id=1,
+        ordinal=number,
+        document_id="d1",
+        version=1,
+        collection="default",
+        title=title,
+        source_url=None,
+        media_type="text/plain",
+        text=text,
+        char_start=0,
+        char_end=len(text),
+        page=None,
+        heading_path=(),
+        metadata={},
+    )
+    return Passage(number, Hit(chunk), text, 0, len(text))
+
+
+def prompt(question: str, *texts: str) -> Prompt:
+    return Prompt(question, tuple(passage(n, text) for n, text in enumerate(texts, start=1)), "\n\n".join(texts), 0)
+
+
+def copied(generated: Generated, asked: Prompt) -> str:
+    return ", ".join(asked.passages[s.passage].text[s.char_start : s.char_end] for s in generated.spans)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return load_reader(dtype=torch.float32)
+
+
+def test_answers_from_the_right_characters_of_the_right_passage(reader: Reader) -> None:
+    asked = prompt("Who opened the Kestrel bridge?", BAKERY, BRIDGE)
+    generated = reader.generate(asked, OPTIONS)
+    assert generated.text == "Maria Lindqvist"
+    start = BRIDGE.index("Maria")
+    assert generated.spans == (PassageSpan(1, start, start + len("Maria Lindqvist")),)
+    assert generated.answered
+    assert generated.model == reader.name
+    evidence = generated.evidence
+    assert evidence.answer_logprob is not None
+    assert evidence.null_logprob is not None
+    assert evidence.margin == pytest.approx(evidence.answer_logprob - evidence.null_logprob)
+    assert evidence.passage_mass[1] > 0.5
+    assert sum(evidence.passage_mass) + math.exp(evidence.null_logprob) == pytest.approx(1, abs=1e-3)
+    assert evidence.runner_up != generated.text
+
+
+def test_a_question_that_nothing_answers_has_less_evidence(reader: Reader) -> None:
+    found = reader.generate(prompt("Who opened the Kestrel bridge?", BAKERY, BRIDGE), OPTIONS).evidence
+    missing = reader.generate(prompt("Which king signed the treaty of Vardo?", BAKERY, BRIDGE), OPTIONS).evidence
+    assert missing.margin is not None
+    assert found.margin is not None
+    assert missing.margin < found.margin
+    assert missing.question_coverage is not None
+    assert missing.question_coverage < 0.5
+
+
+def test_the_order_of_passages_does_not_change_the_answer(reader: Reader) -> None:
+    one = reader.generate(prompt("What does the bakery sell?", BAKERY, BRIDGE), OPTIONS)
+    other = reader.generate(prompt("What does the bakery sell?", BRIDGE, BAKERY), OPTIONS)
+    assert one.text == other.text
+    assert (one.spans[0].passage, other.spans[0].passage) == (0, 1)
+    assert one.evidence.null_logprob == pytest.approx(other.evidence.null_logprob, abs=1e-3)
+
+
+def test_a_long_passage_is_read_to_its_end(reader: Reader) -> None:
+    filler = "The weather in the valley was mild and the fields were green. " * 60
+    asked = prompt("Who opened the Kestrel bridge?", filler + BRIDGE)
+    generated = reader.generate(asked, OPTIONS)
+    assert generated.text == "Maria Lindqvist"
+    assert generated.spans[0].char_start == asked.passages[0].text.index("Maria")
+    assert generated.prompt_tokens > 700
+
+
+def test_text_is_what_the_spans_hold(reader: Reader) -> None:
+    odd = "Zürich’s café — “Naïve” — opened  in\n1931 (by Łukasz O’Neil-Ångström)."
+    for question in ("Who opened the café?", "When did it open?", "What is its name?"):
+        asked = prompt(question, odd)
+        generated = reader.generate(asked, OPTIONS)
+        assert generated.spans
+        assert generated.text == copied(generated, asked)
+
+
+def test_without_passages_or_text_there_is_no_answer(reader: Reader) -> None:
+    for asked in (prompt("Who?"), prompt("Who?", "", " \n")):
+        generated = reader.generate(asked, OPTIONS)
+        assert (generated.text, generated.spans, generated.answered) == ("", (), False)
+        assert generated.evidence.null_logprob == 0.0
+
+
+def test_cancelling_stops_between_steps(reader: Reader) -> None:
+    calls = []
+
+    def cancelled() -> bool:
+        calls.append(1)
+        return len(calls) > 3
+
+    with pytest.raises(Cancelled):
+        reader.generate(prompt("Who opened the Kestrel bridge?", BAKERY, BRIDGE), OPTIONS, cancelled)
+    assert len(calls) == 4
+
+
+def test_limits_are_named(reader: Reader) -> None:
+    with pytest.raises(TooLarge, match="shorten the question"):
+        reader.generate(prompt("why " * 300, BRIDGE), OPTIONS)
+    with pytest.raises(InvalidInput, match="mode='rag_token'"):
+        reader.generate(prompt("Who?", BRIDGE), GenerationOptions(mode="rag_token"))
+    with pytest.raises(InvalidInput, match="max_tokens=0"):
+        reader.generate(prompt("Who?", BRIDGE), GenerationOptions(max_tokens=0))
+
+
+def test_few_tokens_shorten_the_copy(reader: Reader) -> None:
+    generated = reader.generate(prompt("Who opened the Kestrel bridge?", BRIDGE), GenerationOptions(max_tokens=1))
+    assert generated.completion_tokens == 2  # one copied, one END
+
+
+def test_a_tampered_or_incomplete_folder_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    folder = tmp_path / "reader"
+    shutil.copytree(bundled_folder(), folder)
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+    with pytest.raises(IntegrityError, match=r"model\.safetensors has sha256 .*: reinstall Attest"):
+        load_reader(folder)
+
+
+def test_whole_words_are_never_cut() -> None:
+    text = "the engineers, 1931"
+    assert whole_words(PassageSpan(0, 6, 9), text) == PassageSpan(0, 4, 13)
+    assert whole_words(PassageSpan(0, 4, 13), text) == PassageSpan(0, 4, 13)
+    assert whole_words(PassageSpan(0, 16, 17), text) == PassageSpan(0, 15, 19)
+
+
+def candidate(text: str, logprob: float, position: int) -> Candidate:
+    return Candidate(text, (PassageSpan(0, position, position + 1),), frozenset({position}), logprob, 1)
+
+
+def test_equal_spellings_pool_their_probability() -> None:
+    # 0.3 + 0.2 for "Ada" beats 0.4 for "Bob"; the better of the two places stays.
+    ranked = pool(
+        [candidate("Bob", math.log(0.4), 1), candidate("ada", math.log(0.2), 2), candidate("Ada", math.log(0.3), 3)]
+    )
+    assert [c.text for c in ranked] == ["Ada", "Bob"]
+    assert ranked[0].logprob == pytest.approx(math.log(0.5))
+    assert ranked[0].spans == (PassageSpan(0, 3, 4),)
+    assert ranked[0].positions == {2, 3}
+
+
+def test_drawing_is_greedy_at_zero_and_seeded_above() -> None:
+    ranked = [candidate("Ada", math.log(0.6), 1), candidate("Bob", math.log(0.4), 2)]
+    assert draw(ranked, GenerationOptions(temperature=0.0)).text == "Ada"
+    hot = [draw(ranked, GenerationOptions(temperature=1.0, seed=seed)).text for seed in range(300)]
+    assert hot == [draw(ranked, GenerationOptions(temperature=1.0, seed=seed)).text for seed in range(300)]
+    assert 0.3 < hot.count("Bob") / 300 < 0.5

@@ -1,0 +1,87 @@
+"""The calibrator: Newton's method against closed forms, thresholds by hand, cases by construction."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from app.generation.abstention import calibrated_confidence
+from app.training.reader_calibration import best_threshold, fit_calibration, fit_logistic, prompt_of, retrieval_cases
+from app.training.reading_sets import ReadingQuestion
+from app.types import Evidence
+
+
+def test_without_penalty_a_binary_feature_gets_its_log_odds() -> None:
+    # x = 0: 1 of 4 right, x = 1: 3 of 4 right → bias ln(1/3), weight ln 3 − ln(1/3)
+    features = np.array([[0.0]] * 4 + [[1.0]] * 4)
+    labels = np.array([1.0, 0, 0, 0, 1, 1, 1, 0])
+    bias, weights = fit_logistic(features, labels, l2=1e-9)
+    assert bias == pytest.approx(-math.log(3), abs=1e-5)
+    assert weights[0] == pytest.approx(2 * math.log(3), abs=1e-5)
+
+
+def test_the_penalised_optimum_has_no_gradient() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(40, 3))
+    labels = (features[:, 0] + rng.normal(size=40) > 0).astype(float)
+    bias, weights = fit_logistic(features, labels, l2=2.0)
+    probability = 1 / (1 + np.exp(-(bias + features @ weights)))
+    np.testing.assert_allclose(features.T @ (probability - labels) + 2.0 * weights, 0, atol=1e-6)
+    assert (probability - labels).sum() == pytest.approx(0, abs=1e-6)
+
+
+def test_labels_of_one_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="all the same"):
+        fit_logistic(np.zeros((3, 1)), np.ones(3))
+
+
+def test_threshold_by_hand() -> None:
+    # Answering the two surest gains 1 + 0.5, the third loses 1: cut between 0.6 and 0.4.
+    assert best_threshold([0.4, 0.9, 0.6, 0.1], [-1.0, 1.0, 0.5, 0.2]) == pytest.approx(0.5)
+    assert best_threshold([0.3, 0.2], [-1.0, -1.0]) == 1.0
+    assert best_threshold([0.3, 0.2], [1.0, 1.0]) == 0.2
+
+
+def test_a_fitted_calibrator_separates_good_from_bad_evidence() -> None:
+    rng = np.random.default_rng(1)
+    evidence, right = [], []
+    for _ in range(200):
+        good = bool(rng.random() < 0.5)
+        logprob = float(-abs(rng.normal(0.5 if good else 3.0, 0.5)))
+        null = float(np.log(np.clip(rng.normal(0.2 if good else 0.7, 0.1), 0.01, 0.99)))
+        evidence.append(Evidence(answer_logprob=logprob, null_logprob=null, passage_mass=(0.5,), question_coverage=0.8))
+        right.append(good)
+    fitted = fit_calibration(evidence, right, [1.0 if good else -1.0 for good in right])
+    confidences = np.array([calibrated_confidence(e, fitted) for e in evidence])
+    labels = np.array(right)
+    assert confidences[labels].mean() > 0.9 > 0.1 > confidences[~labels].mean()
+    assert confidences.mean() == pytest.approx(labels.mean(), abs=0.01)
+    assert ((confidences >= fitted.threshold) == labels).mean() > 0.95
+
+
+def test_cases_hold_the_gold_passage_or_only_distractors() -> None:
+    questions = [
+        ReadingQuestion(
+            f"q{n}", "policyqa", "heldout", "", f"Who built bridge {n % 5}", f"{n % 5} Ada{n}", (f"Ada{n}",)
+        )
+        for n in range(30, 60)
+    ]
+    vocabulary: dict[str, int] = {}
+
+    def ids(text: str) -> list[int]:
+        return [vocabulary.setdefault(word, len(vocabulary)) for word in text.split()]
+
+    cases = retrieval_cases(questions, "heldout", ids, passages=3, goldless_share=0.5, seed=1)
+    assert len(cases) == 30
+    assert 5 < sum(1 for case in cases if case.answers) < 25
+    for case in cases:
+        texts = [passage.text for passage in case.prompt.passages]
+        assert len(set(texts)) == len(texts) == 3
+        assert (case.question.context in texts) == bool(case.answers)
+
+
+def test_prompts_number_their_passages() -> None:
+    prompt = prompt_of("Who?", ["one", "two"])
+    assert [(p.number, p.text, p.char_end) for p in prompt.passages] == [(1, "one", 3), (2, "two", 3)]
