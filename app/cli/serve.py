@@ -82,7 +82,7 @@ def _run(settings: Settings, listener: socket.socket, child: WorkerProcess | Non
     failure: list[str] = []
 
     class Announced(uvicorn.Server):
-        """Says where it answers once questions can be asked, and ends when the models can not be loaded."""
+        """Once it can answer, starts the worker and says where it is; ends when the models can not be loaded."""
 
         announcing: asyncio.Task[None] | None = None
 
@@ -97,6 +97,8 @@ def _run(settings: Settings, listener: socket.socket, child: WorkerProcess | Non
                     self.should_exit = True
                 await asyncio.sleep(0.02)
             if state.ready:
+                if child is not None:  # not before: two processes that import torch at once are both late
+                    child.start(on_dead=give_up)
                 where = f"{address(listener)} (documents in {settings.home}; Ctrl-C stops it)"
                 print(f"Attest answers at {where}", flush=True)
 
@@ -105,8 +107,6 @@ def _run(settings: Settings, listener: socket.socket, child: WorkerProcess | Non
     def give_up() -> None:
         server.should_exit = True
 
-    if child is not None:
-        child.start(on_dead=give_up)
     server.run(sockets=[listener])
     if child is not None and child.death is not None:
         failure.append(child.death)
