@@ -37,10 +37,13 @@ class EncoderBlock(nn.Module):
         """Transform `x` `[b, s, embed_dim]`; `attn_mask` bool `[b|1, 1, s|1, s]`, True = attend."""
         if self.norm_first:
             x = x + self.attention(self.attention_norm(x), attn_mask=attn_mask, is_causal=is_causal)
-            out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
-            return out
+            return self._add_feed_forward(x)
         x = self.attention_norm(x + self.attention(x, attn_mask=attn_mask, is_causal=is_causal))
-        out = self.feed_forward_norm(x + self.feed_forward(x))
+        return self._add_feed_forward(x)
+
+    def _add_feed_forward(self, x: Tensor) -> Tensor:
+        changed = self.feed_forward(self.feed_forward_norm(x) if self.norm_first else x)
+        out: Tensor = x + changed if self.norm_first else self.feed_forward_norm(x + changed)
         return out
 
 
@@ -89,9 +92,12 @@ class DecoderBlock(nn.Module):
         if self.norm_first:
             x = x + self.self_attention(self.self_norm(x), is_causal=is_causal, cache=cache)
             x = x + self.cross_attention(self.cross_norm(x), memory_kv=memory_kv, attn_mask=memory_mask)
-            out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
-            return out
+            return self._add_feed_forward(x)
         x = self.self_norm(x + self.self_attention(x, is_causal=is_causal, cache=cache))
         x = self.cross_norm(x + self.cross_attention(x, memory_kv=memory_kv, attn_mask=memory_mask))
-        out = self.feed_forward_norm(x + self.feed_forward(x))
+        return self._add_feed_forward(x)
+
+    def _add_feed_forward(self, x: Tensor) -> Tensor:
+        changed = self.feed_forward(self.feed_forward_norm(x) if self.norm_first else x)
+        out: Tensor = x + changed if self.norm_first else self.feed_forward_norm(x + changed)
         return out

@@ -35,7 +35,7 @@ class ReaderManifest:
 
 
 def save_pointer_reader(model: PointerReader, manifest: ReaderManifest, tokenizer_path: Path, folder: Path) -> None:
-    """Write the reader without its encoder's embeddings, the tokenizer, and the checksums of every file in `folder`."""
+    """Write the reader without its encoder's embeddings, the tokenizer, and the checksums."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {
         name: tensor.to(torch.bfloat16).contiguous()
@@ -51,8 +51,8 @@ def save_pointer_reader(model: PointerReader, manifest: ReaderManifest, tokenize
 
 
 def write_sums(folder: Path) -> None:
-    """Write `SHA256SUMS` over all other files of `folder`, as `sha256sum` does."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != SUMS_NAME)
+    """Write `SHA256SUMS` over the files of `folder` that are loaded, as `sha256sum` does; a card (.md) may change."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != SUMS_NAME and p.suffix != ".md")
     lines = [f"{sha256_of(folder / name)}  {name}\n" for name in names]
     (folder / SUMS_NAME).write_text("".join(lines), encoding="utf-8")
 

@@ -12,10 +12,14 @@ from app.transformer.pointer import Memory, PointerReader
 
 @dataclass(frozen=True, slots=True)
 class CopiedSequence:
-    """Positions in the memory in the order copied, and the natural log-probability of copying them and stopping."""
+    """Positions in the memory in the order copied, and the natural log-probability of copying them and stopping.
+
+    `rank_score`, by which sequences are ranked, adds the end head's weighted log-probability of the last position.
+    """
 
     positions: tuple[int, ...]
     logprob: float
+    rank_score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ def search(
     *,
     num_beams: int = 4,
     max_answer_tokens: int = 48,
+    end_weight: float = 0.0,
     check: Callable[[], None] = lambda: None,
 ) -> PointerSearch:
     """Return the most probable copied sequences of a memory of one group, `b = 1`.
@@ -50,6 +55,8 @@ def search(
         memory: of one group.
         num_beams: live hypotheses, at least 1; up to four times as many sequences are returned.
         max_answer_tokens: longest sequence.
+        end_weight: of the end head in the ranking. Step by step the decoder stops early (each further token costs
+            probability); the end head compares all ends at once.
         check: called before every step; raises to abandon the search.
     """
     rows = memory.null_logits.shape[1]
@@ -64,6 +71,7 @@ def search(
     beams = min(num_beams, int(memory.copyable.sum()))
     if beams == 0:
         return PointerSearch((), null_logprob, tuple(row_mass.tolist()))
+    end_logprobs = torch.log_softmax(memory.end_logits.masked_fill(~memory.copyable, -1e9), dim=1)[0]
     scores, tokens = logprobs[:size].topk(beams)
     paths: list[tuple[int, ...]] = [(int(token),) for token in tokens]
     finished: list[CopiedSequence] = []
@@ -78,7 +86,8 @@ def search(
         decoded = model.decode(wide, model.target_embeddings(wide, previous), wide_kv, caches)
         logprobs = torch.log_softmax(model.later_logits(wide, decoded, previous)[:, 0], dim=1)
         ends = (scores + logprobs[:, size]).tolist()
-        finished += [CopiedSequence(path, end) for path, end in zip(paths, ends, strict=True)]
+        for path, end in zip(paths, ends, strict=True):
+            finished.append(CopiedSequence(path, end, end + end_weight * float(end_logprobs[path[-1]])))
         finished = sorted(finished, key=lambda done: (-done.logprob, done.positions))[: _KEPT_PER_BEAM * num_beams]
         scores, choices = (scores.unsqueeze(1) + logprobs[:, :size]).flatten().topk(beams)
         alive = scores > finished[0].logprob - _LOST
@@ -89,7 +98,8 @@ def search(
         tokens = choices % size
         paths = [(*paths[int(parent)], int(token)) for parent, token in zip(parents, tokens, strict=True)]
         beams = len(paths)
-    return PointerSearch(tuple(finished), null_logprob, tuple(row_mass.tolist()))
+    ranked = sorted(finished, key=lambda done: (-done.rank_score, done.positions))
+    return PointerSearch(tuple(ranked), null_logprob, tuple(row_mass.tolist()))
 
 
 def _repeat(memory: Memory, beams: int) -> Memory:

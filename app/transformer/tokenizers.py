@@ -40,6 +40,11 @@ class TextTokenizer:
     def vocab_size(self) -> int:
         return self._tokenizer.get_vocab_size()
 
+    def vocabulary(self) -> list[str]:
+        """Return all tokens, in the order of their ids."""
+        ids = self._tokenizer.get_vocab()
+        return sorted(ids, key=lambda token: ids[token])
+
     def token_id(self, token: str) -> int:
         """Return the id of a vocabulary entry.
 

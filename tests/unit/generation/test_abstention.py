@@ -19,6 +19,7 @@ from app.generation.abstention import (
     load_calibration,
     question_coverage,
     sigmoid,
+    word_stem,
 )
 from app.types import Evidence
 
@@ -70,9 +71,19 @@ def test_sigmoid_does_not_overflow() -> None:
 
 def test_coverage_weighs_rare_terms_more() -> None:
     # ids 1997 and 2995 weigh ln 2 and ln 1000; the specials below count nothing
-    assert question_coverage([101, 1997, 2995, 102], {1997}) == pytest.approx(math.log(2) / math.log(2000))
-    assert question_coverage([1997, 2995], {1997, 2995}) == pytest.approx(1.0)
-    assert question_coverage([101, 102], {101}) == 0.0
+    stems = [str(i) for i in range(3000)]
+    expected = math.log(2) / math.log(2000)
+    assert question_coverage([101, 1997, 2995, 102], {1997}, stems) == pytest.approx(expected)
+    assert question_coverage([1997, 2995], {1997, 2995}, stems) == pytest.approx(1.0)
+    assert question_coverage([101, 102], {101}, stems) == 0.0
+
+
+def test_inflected_words_count_as_the_same_term() -> None:
+    assert word_stem("returned") == word_stem("return") == "retur"
+    assert word_stem("items") == word_stem("item") == "item"
+    assert word_stem("gas") == "gas"
+    stems = [word_stem(token) for token in ["x"] * 2000 + ["items", "item"]]
+    assert question_coverage([2001], {2000}, stems) == 1.0
 
 
 def test_the_bundled_calibration_rises_with_the_evidence() -> None:

@@ -158,8 +158,26 @@ def test_whole_words_are_never_cut() -> None:
     assert whole_words(PassageSpan(0, 16, 17), text) == PassageSpan(0, 15, 19)
 
 
+@pytest.mark.parametrize(
+    ("text", "piece", "whole"),
+    [
+        ("Write to support@example.com.", "example.com", "support@example.com"),
+        ("It costs 1,250.5 francs", "250", "1,250.5"),
+        ("In Oslo,Bergen", "Oslo", "Oslo"),
+        ("See Lisbon; Porto", "Lisbon;", "Lisbon"),
+        ("Logs are in /var/log/attest. Next", "/var/log/attest.", "/var/log/attest"),
+        ("in the U.S. Next", "U.S.", "U.S."),
+        ("by Acme Inc. in", "Acme Inc.", "Acme Inc."),
+    ],
+)
+def test_numbers_addresses_and_abbreviations_stay_whole(text: str, piece: str, whole: str) -> None:
+    start = text.index(piece)
+    span = whole_words(PassageSpan(0, start, start + len(piece)), text)
+    assert text[span.char_start : span.char_end] == whole
+
+
 def candidate(text: str, logprob: float, position: int) -> Candidate:
-    return Candidate(text, (PassageSpan(0, position, position + 1),), frozenset({position}), logprob, 1)
+    return Candidate(text, (PassageSpan(0, position, position + 1),), frozenset({position}), logprob, logprob, 1)
 
 
 def test_equal_spellings_pool_their_probability() -> None:

@@ -153,7 +153,7 @@ def test_a_run_logs_resumes_and_exports(tmp_path: Path) -> None:
     folder = tmp_path / "exported"
     export_reader(checkpoint, folder, name="tried", null_threshold=0.4)
     verify_sums(folder, "none")
-    assert read_manifest(folder).settings == {"name": "tried", "null_threshold": 0.4}
+    assert read_manifest(folder).settings == {"name": "tried", "null_threshold": 0.4, "end_weight": 1.0}
     assert not load_checkpoint(checkpoint).training
 
 

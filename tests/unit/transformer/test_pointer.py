@@ -133,6 +133,21 @@ def test_search_with_all_beams_equals_brute_force() -> None:
     assert sum(found.row_mass) + float(first[0, -1].exp()) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_the_end_head_reorders_what_was_found() -> None:
+    model = tiny_reader()
+    memory = read(model, two_rows(), 2)
+    plain = search(model, memory, num_beams=20, max_answer_tokens=2)
+    ranked = search(model, memory, num_beams=20, max_answer_tokens=2, end_weight=2.0)
+    ends = torch.log_softmax(memory.end_logits.detach().masked_fill(~memory.copyable, -1e9), dim=1)[0]
+    logprobs = {sequence.positions: sequence.logprob for sequence in plain.sequences}
+    for sequence in ranked.sequences:
+        assert sequence.logprob == pytest.approx(logprobs[sequence.positions])
+        expected = sequence.logprob + 2.0 * float(ends[sequence.positions[-1]])
+        assert sequence.rank_score == pytest.approx(expected, abs=1e-5)
+    scores = [sequence.rank_score for sequence in ranked.sequences]
+    assert scores == sorted(scores, reverse=True)
+
+
 def test_search_can_be_abandoned_between_steps() -> None:
     model = tiny_reader()
     calls = []

@@ -32,6 +32,7 @@ def test_texts_are_neither_cut_nor_padded(tokenizer: TextTokenizer) -> None:
 def test_special_tokens_are_looked_up(tokenizer: TextTokenizer) -> None:
     assert [tokenizer.token_id(t) for t in ("[PAD]", "[CLS]", "[SEP]")] == [0, 101, 102]
     assert tokenizer.vocab_size == 30522
+    assert tokenizer.vocabulary()[101:103] == ["[CLS]", "[SEP]"]
     with pytest.raises(ValueError, match="not in the vocabulary"):
         tokenizer.token_id("[NOPE]")
 

@@ -1,0 +1,223 @@
+"""Training examples of the reader: tokenised rows with the positions that answer, distractors, and batches."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from app.training.distractors import find_distractors
+from app.training.reading_sets import ReadingQuestion
+from app.transformer.pointer_rows import SourceRow, SpecialIds, build_row, room_for_passage
+from app.transformer.tokenizers import TextTokenizer, TokenizedText
+
+_MAX_OCCURRENCES = 16
+_MAX_HEADING_TOKENS = 24
+_MAX_QUESTION_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingExample:
+    """Rows of one group and what answers them.
+
+    `candidates`: each a list of `(row, column)` in copying order; any of them is right; empty = NO ANSWER.
+    """
+
+    rows: tuple[SourceRow, ...]
+    candidates: tuple[tuple[tuple[int, int], ...], ...]
+
+    @property
+    def padded_tokens(self) -> int:
+        return len(self.rows) * max(len(row.ids) for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureOptions:
+    """Shares of one pass over the questions.
+
+    `negative_share` of the answerable questions are asked of a passage that does not answer them; `group_share` of all
+    are asked of `group_sizes` passages at once, `goldless_share` of these without the one that answers;
+    `heading_share` of the rows carry their title; `sentence_questions` short ones are drawn per pass.
+    """
+
+    negative_share: float = 0.12
+    group_share: float = 0.18
+    group_sizes: tuple[int, ...] = (2, 3)
+    goldless_share: float = 0.2
+    heading_share: float = 0.6
+    sentence_questions: int = 7000
+    joined_sentences: tuple[int, ...] = (1, 2, 4, 6)
+    max_tokens: int = 384
+    max_answer_tokens: int = 48
+
+
+class ExampleBuilder:
+    """Builds examples from questions: tokenises once, finds the answers, and picks distractors by term overlap."""
+
+    def __init__(
+        self,
+        questions: Sequence[ReadingQuestion],
+        tokenizer: TextTokenizer,
+        special: SpecialIds,
+        options: MixtureOptions,
+    ) -> None:
+        self.questions = list(questions)
+        self.options = options
+        self._tokenizer = tokenizer
+        self._special = special
+        self._cache: dict[str, TokenizedText] = {}
+        texts = {text for q in questions for text in (q.question, q.context, q.title)}
+        ordered = sorted(texts)
+        for text, tokens in zip(ordered, tokenizer.encode(ordered), strict=True):
+            self._cache[text] = tokens
+        whole = [q for q in self.questions if q.collection != "qamr_sentence"]
+        self._distractors = find_distractors(whole, lambda text: self._tokens(text).ids)
+
+    def one_pass(self, rng: random.Random) -> list[ReadingExample]:
+        """Return one shuffled pass over the questions, drawn anew each time."""
+        sentences = [q for q in self.questions if q.collection == "qamr_sentence"]
+        rest = [q for q in self.questions if q.collection != "qamr_sentence"]
+        drawn = rng.sample(sentences, min(self.options.sentence_questions, len(sentences)))
+        pool = sorted({q.context for q in sentences})
+        examples: list[ReadingExample | None] = [self.mixed(q, rng) for q in rest]
+        examples += [self._joined(q, pool, rng) for q in drawn]
+        kept = [example for example in examples if example is not None]
+        rng.shuffle(kept)
+        return kept
+
+    def mixed(self, q: ReadingQuestion, rng: random.Random) -> ReadingExample | None:
+        """Return one example of `q`: alone, among distractors, or with a passage that does not answer it."""
+        options = self.options
+        others = self._distractors[q.id]
+        if rng.random() < options.group_share and others:
+            size = min(rng.choice(options.group_sizes), len(others) + 1)
+            contexts = rng.sample(others, size - 1)
+            if rng.random() < options.goldless_share and len(others) >= size:
+                return self.build(q, rng.sample(others, size), rng, answers=())
+            contexts.insert(rng.randrange(size), q.context)
+            return self.build(q, contexts, rng)
+        if q.answers and others and rng.random() < options.negative_share:
+            return self.build(q, [rng.choice(others)], rng, answers=())
+        return self.build(q, [q.context], rng)
+
+    def build(
+        self,
+        q: ReadingQuestion,
+        contexts: Sequence[str],
+        rng: random.Random,
+        answers: tuple[str, ...] | None = None,
+    ) -> ReadingExample | None:
+        """Return the example of `q` over `contexts`, or `None` when no answer fits the row and answer lengths.
+
+        Args:
+            q: the question.
+            contexts: the passages, one row each; a long one is cut to a window around an answer, else at random.
+            rng: draws windows and whether the title is shown.
+            answers: `()` says that none of the passages answers; `None` means those of `q`, wherever they occur.
+        """
+        question_ids = self._tokens(q.question).ids[:_MAX_QUESTION_TOKENS]
+        wanted = q.answers if answers is None else answers
+        rows: list[SourceRow] = []
+        candidates: list[tuple[tuple[int, int], ...]] = []
+        for context in contexts:
+            titled = rng.random() < self.options.heading_share and q.title
+            heading = self._tokens(q.title).ids[:_MAX_HEADING_TOKENS] if titled else []
+            tokens = self._tokens(context)
+            room = room_for_passage(question_ids, heading, self.options.max_tokens)
+            spans = self._answer_spans(context, tokens, wanted, q.parts) if context == q.context else []
+            window = _window(len(tokens.ids), room, spans, rng)
+            row = build_row(self._special, question_ids, heading, tokens.ids, window)
+            for span in spans:
+                if all(window[0] <= token < window[1] for token in span):
+                    shift = row.copy_start - window[0]
+                    candidates.append(tuple((len(rows), token + shift) for token in span))
+            rows.append(row)
+        if wanted and not candidates:
+            return None
+        return ReadingExample(tuple(rows), tuple(candidates[:_MAX_OCCURRENCES]))
+
+    def _joined(self, q: ReadingQuestion, pool: Sequence[str], rng: random.Random) -> ReadingExample | None:
+        """A one-sentence question inside a passage of several unrelated sentences, or without its own sentence."""
+        sentences = rng.sample(pool, min(len(pool), rng.choice(self.options.joined_sentences)))
+        answered = rng.random() >= self.options.negative_share
+        if answered:
+            sentences[rng.randrange(len(sentences))] = q.context
+        elif q.context in sentences:
+            return None
+        context = " ".join(dict.fromkeys(sentences))
+        joined = ReadingQuestion(q.id, q.collection, q.role, "", q.question, context, q.answers)
+        self._cache[context] = self._tokenizer.encode([context])[0]
+        example = self.build(joined, [context], rng, answers=None if answered else ())
+        del self._cache[context]
+        return example
+
+    def _answer_spans(
+        self, context: str, tokens: TokenizedText, answers: tuple[str, ...], parts: bool
+    ) -> list[tuple[int, ...]]:
+        """Token positions of every occurrence of every answer; of the parts of a list, their first occurrences."""
+        found = [occurrences(context, tokens, answer) for answer in answers]
+        if parts:
+            if not all(found):
+                return []
+            together = tuple(token for spans in sorted(spans[0] for spans in found) for token in spans)
+            fits = len(set(together)) == len(together) <= self.options.max_answer_tokens
+            return [together] if fits else []
+        spans = dict.fromkeys(span for one in found for span in one)
+        return [span for span in spans if len(span) <= self.options.max_answer_tokens]
+
+    def _tokens(self, text: str) -> TokenizedText:
+        if text not in self._cache:
+            self._cache[text] = self._tokenizer.encode([text])[0]
+        return self._cache[text]
+
+
+def occurrences(context: str, tokens: TokenizedText, answer: str) -> list[tuple[int, ...]]:
+    """Return the token positions of each occurrence of `answer`; those at word boundaries only, if there are any."""
+    spans: list[tuple[int, int]] = []
+    start = context.find(answer)
+    while start >= 0 and len(spans) < 4 * _MAX_OCCURRENCES:
+        spans.append((start, start + len(answer)))
+        start = context.find(answer, start + 1)
+    whole = [span for span in spans if _at_boundaries(context, *span)]
+    found = []
+    for first, last in whole or spans:
+        covered = tuple(i for i, (a, b) in enumerate(tokens.offsets) if a < last and b > first)
+        if covered:
+            found.append(covered)
+    return found
+
+
+def batches(examples: Iterable[ReadingExample], batch_tokens: int, rng: random.Random) -> list[list[ReadingExample]]:
+    """Return shuffled batches of examples with equally many rows and similar length, padded size ≤ `batch_tokens`."""
+    keyed = sorted(examples, key=lambda e: (len(e.rows), e.padded_tokens, rng.random()))
+    done: list[list[ReadingExample]] = []
+    batch: list[ReadingExample] = []
+    for example in keyed:
+        longest = max(e.padded_tokens for e in [*batch[-1:], example])
+        if batch and (len(batch[0].rows) != len(example.rows) or longest * (len(batch) + 1) > batch_tokens):
+            done.append(batch)
+            batch = []
+        batch.append(example)
+    if batch:
+        done.append(batch)
+    rng.shuffle(done)
+    return done
+
+
+def _window(num_tokens: int, room: int, spans: Sequence[tuple[int, ...]], rng: random.Random) -> tuple[int, int]:
+    if num_tokens <= room:
+        return 0, num_tokens
+    if not spans:
+        first = rng.randint(0, num_tokens - room)
+        return first, first + room
+    span = rng.choice(spans)
+    low = max(0, max(span) + 1 - room)
+    high = min(min(span), num_tokens - room)
+    first = rng.randint(min(low, high), max(low, high))
+    return first, first + room
+
+
+def _at_boundaries(text: str, start: int, end: int) -> bool:
+    left = start == 0 or not (text[start - 1].isalnum() and text[start].isalnum())
+    right = end == len(text) or not (text[end - 1].isalnum() and text[end].isalnum())
+    return left and right
