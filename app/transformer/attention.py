@@ -109,11 +109,17 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             x: queries; in self-attention keys and values too.
-            memory_kv: keys and values of another sequence (cross-attention); computed once, used at every step.
+            memory_kv: keys and values of another sequence (cross-attention); computed once, used at every step. Their
+                batch may be 1, shared by all rows of `x`; `attn_mask` must then be the same for all queries.
             attn_mask: bool, broadcastable to `[b, num_heads, s, m]`, True = attend. Every query needs one True.
             is_causal: position i attends to 0..i; exclusive with `attn_mask` and with a non-empty cache.
             cache: earlier keys and values of this layer; the new ones are appended.
         """
+        if memory_kv is not None and memory_kv[0].shape[0] == 1 < x.shape[0]:
+            # Beams share one memory. Queries of cross-attention do not see each other: as positions of one row they
+            # read the memory once, not once per beam.
+            folded: Tensor = self(x.flatten(0, 1).unsqueeze(0), memory_kv=memory_kv, attn_mask=attn_mask)
+            return folded.view(x.shape)
         query = self._split(self.q_proj(x), self.num_heads)
         if memory_kv is None:
             key, value = self.project_kv(x)

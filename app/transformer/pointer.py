@@ -34,8 +34,9 @@ class PointerConfig:
 class Memory:
     """What the decoder reads, for `b` groups of `p` rows of `s` tokens, `m = p · s`.
 
-    `states` `[b, m, d]`; `readable` bool `[b, m]`, True = attend; `copyable` bool `[b, m]`, True = may be pointed at;
-    `start_logits`, `end_logits` `[b, m]` of the extractive heads; `null_logits` `[b, p]`, one per row.
+    `states` `[b, m, d]`; `keys` float32 `[b, m, d]`, or `[1, m, d]` for beams over one memory; `readable`
+    bool `[b, m]`, True = attend; `copyable` bool `[b, m]`, True = may be pointed at; `start_logits`,
+    `end_logits` `[b, m]` of the extractive heads; `null_logits` `[b, p]`, one per row.
     """
 
     states: Tensor
@@ -121,7 +122,7 @@ class PointerReader(nn.Module):
             start_logits=starts.reshape(groups, -1),
             end_logits=ends.reshape(groups, -1),
             null_logits=starts[:, 0].reshape(groups, rows_per_group),
-            keys=self.key_proj(flat),
+            keys=self.key_proj(flat).float(),
         )
 
     def first_logits(self, memory: Memory, decoded: Tensor) -> Tensor:
@@ -171,8 +172,13 @@ class PointerReader(nn.Module):
         """Scaled dot products of `decoded` `[b, t, d]` with the memory's keys: float32 `[b, t, m]`."""
         queries = self.query_proj(decoded).float()
         with torch.autocast(decoded.device.type, enabled=False):
-            scores: Tensor = queries @ memory.keys.float().transpose(1, 2) / queries.shape[2] ** 0.5
-            return scores
+            keys = memory.keys.transpose(1, 2)
+            if keys.shape[0] == 1 < queries.shape[0]:  # beams over one memory: one product, not one per beam
+                products: Tensor = (queries.flatten(0, 1) @ keys[0]).view(*queries.shape[:2], -1)
+            else:
+                products = queries @ keys
+            scaled: Tensor = products / queries.shape[2] ** 0.5
+        return scaled
 
 
 def _score(head: nn.Linear, x: Tensor) -> Tensor:

@@ -81,9 +81,8 @@ def search(
         for cache in caches:
             cache.reorder(parents)
         wide = _repeat(memory, len(paths))
-        wide_kv = [(k.expand(len(paths), -1, -1, -1), v.expand(len(paths), -1, -1, -1)) for k, v in memory_kv]
         previous = tokens.unsqueeze(1)
-        decoded = model.decode(wide, model.target_embeddings(wide, previous), wide_kv, caches)
+        decoded = model.decoder(model.target_embeddings(wide, previous), memory_kv, memory.readable, caches)
         logprobs = torch.log_softmax(model.later_logits(wide, decoded, previous)[:, 0], dim=1)
         ends = (scores + logprobs[:, size]).tolist()
         for path, end in zip(paths, ends, strict=True):
@@ -111,7 +110,6 @@ def _repeat(memory: Memory, beams: int) -> Memory:
         start_logits=memory.start_logits.expand(beams, -1),
         end_logits=memory.end_logits.expand(beams, -1),
         null_logits=memory.null_logits.expand(beams, -1),
-        keys=memory.keys.expand(beams, -1, -1),
     )
 
 

@@ -108,6 +108,17 @@ def test_cached_steps_equal_causal_attention(rotary: RotaryPositions | None, kv_
     torch.testing.assert_close(torch.cat(steps, dim=1), whole, atol=1e-5, rtol=0)
 
 
+def test_rows_that_share_one_memory_equal_rows_with_copies_of_it() -> None:
+    torch.manual_seed(2)
+    attention = MultiHeadAttention(16, 4, num_kv_heads=2)
+    x, memory = torch.randn(3, 2, 16), torch.randn(1, 5, 16)
+    mask = torch.tensor([[[[True, True, False, True, True]]]])
+    with torch.inference_mode():
+        shared = attention(x, memory_kv=attention.project_kv(memory), attn_mask=mask)
+        copies = attention(x, memory_kv=attention.project_kv(memory.expand(3, -1, -1)), attn_mask=mask)
+    torch.testing.assert_close(shared, copies, atol=1e-6, rtol=0)
+
+
 def test_cache_reorders_and_refuses_other_shapes() -> None:
     cache = KVCache(initial_tokens=2)
     first = torch.arange(3.0).reshape(3, 1, 1, 1)
