@@ -27,7 +27,7 @@ def reader(
     out: OutOption = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after about this long.")] = None,
 ) -> None:
-    """Train the reader (encoder–decoder with a pointer); prints EM and F1 on held-out articles."""
+    """Train the reader (encoder–decoder with a pointer); prints EM and F1 on development articles."""
     from app.training.reader import main
 
     _exit(main(_arguments(data, out, minutes)))
