@@ -29,7 +29,7 @@ from app.types import (
 OnEvent = Callable[[str, dict[str, Any]], None]
 
 NEVER = 1e-6
-"""Threshold of `abstain: "never"`: only an answer without any passage falls below it."""
+"""Smallest threshold, that of `abstain: "never"`: only an answer that points at nothing falls below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +196,9 @@ class Pipeline:
     def _judge(self, generated: Generated | None, abstain: str | float) -> tuple[float, float]:
         """(confidence, threshold used)."""
         confidence, threshold = self._calibrate(generated) if generated else (0.0, 0.5)
-        if abstain == "never":
-            return confidence, NEVER
-        return confidence, float(abstain) if not isinstance(abstain, str) else threshold
+        if abstain == "auto":
+            return confidence, threshold
+        return confidence, max(NEVER, 0.0 if isinstance(abstain, str) else float(abstain))
 
     def _compose(self, question: str, generated: Generated | None, prompt: Prompt, trace: Trace) -> Composed:
         with trace.stage("cite") as stage:
