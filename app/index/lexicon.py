@@ -123,6 +123,8 @@ class TantivyLexicon:
         return cls(path)
 
     def _register(self) -> None:
+        # the default policy reloads from a thread of its own, whose lock file can appear in a folder being removed
+        self._index.config_reader(reload_policy="manual")
         whitespace = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
         self._index.register_tokenizer(
             "terms", whitespace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,20 @@ def test_tantivy_score_by_hand(tmp_path: Path) -> None:
     assert found == pytest.approx({slot: idf * part for slot, part in tf_part.items()}, rel=1e-5)
     twice = {hit.slot: hit.score for hit in lexicon.reader().search(["a", "a"], 5, None)}
     assert twice == pytest.approx({slot: 2 * score for slot, score in found.items()}, rel=1e-5)
+
+
+def test_nothing_is_written_into_the_folder_after_the_writer_has_left(tmp_path: Path) -> None:
+    """tantivy's own reloading takes a lock file from a thread of its own; a folder being removed then isn't empty."""
+    lexicon = TantivyLexicon.create(tmp_path / "l")
+    time.sleep(0.6)  # its watcher looks every half second
+    with lexicon.writer() as writer:
+        writer.add([(0, 0, ["a"])])
+        writer.commit()
+    lexicon.reader()
+    lock = tmp_path / "l" / ".tantivy-meta.lock"
+    lock.unlink()
+    time.sleep(1.2)
+    assert not lock.exists()
 
 
 def test_rank_bm25_erases_deleted_terms_from_the_disk_at_commit(tmp_path: Path) -> None:
