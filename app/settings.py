@@ -40,7 +40,8 @@ class ServerSettings(Section):
 
 
 class LimitSettings(Section):
-    upload_bytes: int = Field(200 * 2**20, gt=0)
+    upload_bytes: int = Field(200 * 2**20, gt=0, description="of one file")
+    form_bytes: int = Field(2 * 2**30, gt=0, description="of all files that one request uploads")
     text_chars: int = Field(50_000_000, gt=0, description="extracted characters of one document")
     pages: int = Field(10_000, gt=0)
     archive_ratio: int = Field(200, gt=1, description="unpacked/packed bytes past which an archive is a bomb")

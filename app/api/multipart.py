@@ -141,7 +141,14 @@ class _Parts:
 
 
 async def read_form(
-    request: Request, directory: Path, *, file_bytes: int, field_bytes: int, max_files: int, max_fields: int = 20
+    request: Request,
+    directory: Path,
+    *,
+    file_bytes: int,
+    form_bytes: int,
+    field_bytes: int,
+    max_files: int,
+    max_fields: int = 20,
 ) -> Form:
     """The form in the request's body; the caller closes it. Temporary files have no name, so a crash leaves none.
 
@@ -149,12 +156,13 @@ async def read_form(
         request: a request whose body has not been read.
         directory: where temporary files go.
         file_bytes: limit of each file.
+        form_bytes: limit of the whole body: many files under their limit can fill a disk too.
         field_bytes: limit of each field that is no file.
         max_files: limit of files in the form.
         max_fields: limit of fields that are no files.
 
     Raises:
-        InvalidInput: not a well-formed form, or too many parts. TooLarge: a part is over its limit.
+        InvalidInput: not a well-formed form, or too many parts. TooLarge: a part or the whole is over its limit.
     """
     _, options = parse_options_header(request.headers.get("content-type", "").encode("latin-1", "replace"))
     boundary = options.get(b"boundary")
@@ -177,7 +185,14 @@ async def read_form(
                 "on_end": parts.on_end,
             },
         )
+        received_bytes = 0
         async for piece in request.stream():
+            received_bytes += len(piece)
+            if received_bytes > form_bytes:
+                raise TooLarge(
+                    f"the form is larger than {form_bytes} bytes: send its files in several requests, or raise "
+                    "ATTEST_LIMITS__FORM_BYTES"
+                )
             parser.write(piece)
             if parts.pending_bytes >= _WRITE_BYTES:
                 await asyncio.to_thread(parts.write_pending)

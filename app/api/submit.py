@@ -101,6 +101,7 @@ async def receive(request: Request, state: ApiState, *, single: bool = False) ->
         request,
         directory,
         file_bytes=limits.upload_bytes,
+        form_bytes=limits.form_bytes,
         field_bytes=limits.metadata_bytes * 6,  # JSON may escape every character
         max_files=limits.batch_documents,
     )

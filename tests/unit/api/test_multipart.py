@@ -33,7 +33,7 @@ def request_with(pieces, content_type=f"multipart/form-data; boundary={BOUNDARY}
 
 
 async def read(pieces, tmp_path, **limits):
-    options = {"file_bytes": 1_000, "field_bytes": 100, "max_files": 3} | limits
+    options = {"file_bytes": 1_000, "form_bytes": 100_000, "field_bytes": 100, "max_files": 3} | limits
     return await read_form(request_with(pieces), tmp_path, **options)
 
 
@@ -73,6 +73,7 @@ async def test_how_the_body_is_cut_into_pieces_changes_nothing(tmp_path_factory,
             TooLarge,
             "'big.txt' is larger",
         ),
+        (body_of(*[part("file", b"x" * 90, "x")] * 3), {"form_bytes": 400}, TooLarge, "form is larger than 400 bytes"),
         (body_of(part("metadata", b"x" * 11)), {"field_bytes": 10}, TooLarge, "'metadata' is larger than 10 bytes"),
         (body_of(*[part("file", b"", "x")] * 4), {}, InvalidInput, "at most 3 files"),
         (body_of(part("a", b""), part("b", b"")), {"max_fields": 1}, InvalidInput, "more than 1 fields"),
@@ -94,4 +95,4 @@ async def test_bad_forms_say_what_is_wrong_and_leave_nothing_behind(tmp_path, bo
 async def test_a_missing_boundary_is_named(tmp_path):
     request = request_with([b""], "multipart/form-data")
     with pytest.raises(InvalidInput, match="boundary"):
-        await read_form(request, tmp_path, file_bytes=1, field_bytes=1, max_files=1)
+        await read_form(request, tmp_path, file_bytes=1, form_bytes=1, field_bytes=1, max_files=1)
