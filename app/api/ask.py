@@ -11,7 +11,8 @@ from fastapi.responses import Response
 from pydantic import Field, StrictBool
 from sse_starlette import ServerSentEvent
 
-from app.api.answers import AnswerBody, PassageBody, answer_body, citation_body
+from app.api.answering import run_answer
+from app.api.answers import AnswerBody, PassageBody, citation_body
 from app.api.errors import documented, problem_of, request_id_of
 from app.api.executor import until_disconnect
 from app.api.keys import allowed_collections
@@ -19,7 +20,6 @@ from app.api.options import RetrievalBody, Translate, WhereBody, check_question
 from app.api.state import ApiState, Reader, Ready, State
 from app.api.streams import Bridge, event, stream
 from app.api.wire import Float, Text, WireRequest
-from app.errors import Conflict
 from app.settings import Settings
 from app.telemetry import Trace
 from app.types import AskRequest, GenerationOptions, Message
@@ -39,7 +39,7 @@ class MessageBody(WireRequest):
 class GenerationBody(WireRequest):
     model: Text | None = None
     mode: Literal["fusion", "rag_sequence", "rag_token"] = "fusion"
-    max_tokens: int = Field(64, ge=1, le=4_096)
+    max_tokens: int = Field(512, ge=1, le=4_096, description="the bundled reader writes fewer by itself")
     temperature: Annotated[Float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[Float, Field(gt=0, le=1)] = 1.0
     top_k: int = Field(0, ge=0, le=1_000_000, description="0 samples from all tokens")
@@ -110,26 +110,8 @@ async def ask(body: AskBody, request: Request, state: State, services: Ready, ca
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
     if body.stream:
         return _streamed(state, services, wanted, trace, request, with_trace=body.trace)
-    future = state.models.submit(lambda: _answer(services, wanted, trace, None, with_trace=body.trace))
+    future = state.models.submit(lambda: run_answer(services, wanted, trace, None, with_trace=body.trace))
     return await until_disconnect(request, future, trace.cancel)
-
-
-def _answer(
-    services: Services, wanted: AskRequest, trace: Trace, bridge: Bridge | None, *, with_trace: bool
-) -> AnswerBody:
-    """Runs on a model thread: answers, counts, and keeps the answer so that feedback can name it."""
-    answer = services.pipeline.answer(wanted, trace, bridge.emit if bridge else None)
-    services.metrics.answers.labels(outcome="abstained" if answer.abstained else "answered").inc()
-    body = answer_body(answer, trace, with_trace=with_trace)
-    try:
-        kept = services.catalog.save_answer(answer.id, answer.question, body.model_dump(mode="json", exclude={"trace"}))
-    except Exception:  # noqa: BLE001 - a full disk must not take the answer away; it says what is missing
-        structlog.get_logger("api").exception("answer_not_saved", answer_id=answer.id)
-        warning = "this answer could not be stored: feedback on it will not find it"
-        return body.model_copy(update={"warnings": [*body.warnings, warning]})
-    if not kept:
-        raise Conflict("a document that this answer quotes was deleted while it was being written: ask again")
-    return body
 
 
 def _streamed(
@@ -137,7 +119,7 @@ def _streamed(
 ) -> Response:
     bridge = Bridge()
     # submitted before the response starts, so that a full queue is still a 429
-    future = state.models.submit(lambda: _answer(services, wanted, trace, bridge, with_trace=with_trace))
+    future = state.models.submit(lambda: run_answer(services, wanted, trace, bridge.emit, with_trace=with_trace))
     future.add_done_callback(bridge.finish)
     where = {"instance": request.url.path, "request_id": trace.request_id}
 

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from app.api.openai.error_shape import error_object, speaks_openai, status_for_clients
 from app.errors import (
     AttestError,
     Cancelled,
@@ -171,7 +172,10 @@ def headers_of(error: AttestError) -> dict[str, str]:
 
 
 def problem_response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """The response that carries a problem document."""
+    """The response that carries a problem document, in OpenAI's shape where its clients are spoken to."""
+    if speaks_openai(document.get("instance", "")):
+        status = status_for_clients(document["status"])
+        return JSONResponse(error_object(document), status, dict(headers or {}))
     return JSONResponse(dict(document), document["status"], dict(headers or {}), MEDIA_TYPE)
 
 

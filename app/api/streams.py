@@ -25,6 +25,12 @@ def event(name: str, body: Any) -> ServerSentEvent:
     return ServerSentEvent(data=text.translate(_LINE_ENDS), event=name, sep="\n")
 
 
+def data_line(body: Any) -> ServerSentEvent:
+    """One event without a name, as OpenAI's clients read it: a JSON body on a single `data:` line."""
+    text = json.dumps(json_ready(body), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return ServerSentEvent(data=text.translate(_LINE_ENDS), sep="\n")
+
+
 def stream(events: AsyncIterator[ServerSentEvent], on_close: Callable[[], None] | None = None) -> EventSourceResponse:
     """The response that sends the events, with a comment line every 15 s; `on_close` runs when the client hangs up."""
 

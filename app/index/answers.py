@@ -42,6 +42,11 @@ def get(connection: Connection, answer_id: str) -> dict[str, Any]:
     return dict(body)
 
 
+def remove(connection: Connection, answer_id: str) -> None:
+    if not connection.execute(delete(answers).where(answers.c.id == answer_id)).rowcount:
+        raise _no_answer(answer_id)
+
+
 def forget(connection: Connection, before: datetime) -> int:
     return connection.execute(delete(answers).where(answers.c.created_at < before)).rowcount
 

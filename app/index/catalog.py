@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from app.index import answers, collections, deletion, dialect, documents, filters, schema, steps, submission
+from app.index import answers, collections, deletion, dialect, documents, files, filters, schema, steps, submission
 from app.index.records import (
     CollectionRecord,
     DocumentRecord,
     FeedbackRecord,
+    FileRecord,
     JobRecord,
     NewDocument,
     SubmittedDocument,
@@ -119,6 +120,11 @@ class Catalog:
             record = deletion.remove_collection(connection, name, self.clock())
         self.checkpoint()
         return record
+
+    def update_collection(self, name: str, settings: Mapping[str, Any]) -> CollectionRecord:
+        """Writes these settings over the collection's; others stay. Raises NotFound, InvalidInput."""
+        with self.writing() as connection:
+            return collections.update_settings(connection, name, settings)
 
     def collection_counts(self, name: str) -> dict[str, Any]:
         """`{documents, chunks, bytes, chars, by_status}`: sizes of what serves, documents that are not deleted."""
@@ -277,7 +283,7 @@ class Catalog:
             Cancelled, NotFound: as `set_version_status`.
         """
         with self.writing() as connection:
-            steps.store_text(connection, version_id, loaded, title, chunks, self.clock())
+            steps.store_text(connection, steps.TextToStore(version_id, loaded, title, chunks), self.clock())
 
     def replaced_by(self, version_ids: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """For each version, the serving versions of its document that publishing it retires."""
@@ -333,6 +339,50 @@ class Catalog:
         """The body as it was saved. Raises NotFound."""
         with self.reading() as connection:
             return answers.get(connection, answer_id)
+
+    # --- files that belong to no collection ---------------------------------------------------------------------------
+
+    def add_file(self, record: FileRecord, blob_exists: Callable[[str], bool]) -> None:
+        """Keeps the file; its blob stays until `delete_file`. `blob_exists` is asked under the write lock.
+
+        Raises:
+            Unavailable: the bytes are not there (any more).
+        """
+        with self.writing() as connection:
+            files.add(connection, record, blob_exists)
+
+    def get_file(self, file_id: str, owner: str | None = None) -> FileRecord:
+        """The file; with `owner`, only one of theirs. Raises NotFound."""
+        with self.reading() as connection:
+            return files.get(connection, file_id, owner)
+
+    def list_files(
+        self,
+        owner: str | None = None,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        newest_first: bool = True,
+        purpose: str | None = None,
+    ) -> list[FileRecord]:
+        """Files in the order in which they came, past the file `after`. Raises NotFound when `after` is gone."""
+        with self.reading() as connection:
+            return files.list_after(connection, owner, after, limit, newest_first, purpose)
+
+    def delete_file(self, file_id: str) -> None:
+        """Forgets the file; its blob is `release_blobs`' to remove. Documents made of it stay. Raises NotFound."""
+        with self.writing() as connection:
+            files.remove(connection, file_id)
+
+    def document_with_bytes(self, collection: str, sha256: str) -> str | None:
+        """The id of the collection's document that has these bytes, if there is one."""
+        with self.reading() as connection:
+            return files.document_with_bytes(connection, collections.get(connection, collection).id, sha256)
+
+    def delete_answer(self, answer_id: str) -> None:
+        """Removes the saved answer with its feedback. Raises NotFound."""
+        with self.writing() as connection:
+            answers.remove(connection, answer_id)
 
     def forget_answers(self, before: datetime) -> int:
         """How many answers from before that time were removed, their feedback with them."""

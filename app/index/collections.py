@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from app.errors import Conflict, NotFound
 from app.index.identifiers import DEFAULT_COLLECTION, check_collection_name
@@ -45,6 +46,15 @@ def get(connection: Connection, name: str) -> CollectionRecord:
 def list_all(connection: Connection) -> list[CollectionRecord]:
     rows = connection.execute(select(collections).order_by(collections.c.name)).mappings()
     return [_record(row) for row in rows]
+
+
+def update_settings(connection: Connection, name: str, settings: Mapping[str, Any]) -> CollectionRecord:
+    """See `Catalog.update_collection`."""
+    check_json("settings", settings)
+    record = get(connection, name)
+    merged = {**record.settings, **settings}
+    connection.execute(update(collections).where(collections.c.id == record.id).values(settings=merged))
+    return replace(record, settings=merged)
 
 
 def counts(connection: Connection, name: str) -> dict[str, Any]:

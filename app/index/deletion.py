@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 
 from app.errors import InvalidInput, NotFound
 from app.index import collections as collection_rows
-from app.index import dialect, job_rows
+from app.index import dialect, files, job_rows
 from app.index.documents import batches, get_versions
 from app.index.identifiers import DEFAULT_COLLECTION
 from app.index.records import CollectionRecord, VersionRecord
@@ -123,6 +123,7 @@ def release_blobs(connection: Connection, sha256s: Iterable[str], delete_blob: C
     released: list[str] = []
     for batch in batches({digest for digest in sha256s if digest}):
         used = set(connection.scalars(select(versions.c.sha256).where(versions.c.sha256.in_(batch)).distinct()))
+        used |= files.blobs_in_use(connection, batch)
         for digest in sorted(set(batch) - used):
             delete_blob(digest)
             released.append(digest)

@@ -108,6 +108,20 @@ class JobItem:
 
 
 @dataclass(frozen=True, slots=True)
+class FileRecord:
+    """An uploaded file that stands on its own; `owner` is the short hash of the key that uploaded it."""
+
+    id: str
+    sha256: str
+    bytes: int
+    filename: str
+    media_type: str | None
+    purpose: str
+    owner: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NewDocument:
     """What a caller submits: bytes already in the blob store under `sha256`, and what is said about them.
 

@@ -12,7 +12,7 @@ from app.errors import Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"  # a test holds it equal to the newest revision in migrations/versions
+HEAD = "0002"  # a test holds it equal to the newest revision in migrations/versions
 
 
 def alembic_config(connection: Connection | None = None) -> Config:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import Connection, RowMapping, bindparam, case, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, case, delete, insert, select, update
 
-from app.errors import Cancelled, InvalidInput, NotFound
+from app.errors import AttestError, Cancelled, InvalidInput, NotFound
 from app.index import job_rows
 from app.index.documents import batches
 from app.index.metadata_values import check_json, entries, from_loader
@@ -18,21 +19,33 @@ from app.index.tables import collections, documents, metadata_entries, texts, ve
 from app.types import Chunk, DocumentStatus, LoadedDocument
 
 _ENDED = ("ready", "failed", "deleted")
+Refused = dict[int, AttestError]
+"""Version id → why nothing was done for it: `Cancelled`, `NotFound` or `InvalidInput`."""
 _STEPS = tuple(status for status in get_args(DocumentStatus) if status not in ("ready", "deleted"))
 
 
 def work_item(connection: Connection, version_id: int) -> WorkItem:
-    row = _row(connection, version_id)
-    if row["status"] in ("failed", "deleted"):
-        raise _ended(version_id, row)
-    name = connection.scalar(select(collections.c.name).where(collections.c.id == row["collection_id"]))
+    items, refused = work_items(connection, [version_id])
+    if version_id in refused:
+        raise refused[version_id]
+    return items[0]
+
+
+def work_items(connection: Connection, version_ids: Sequence[int]) -> tuple[list[WorkItem], Refused]:
+    """What to do for each version, in the order given; those failed, deleted or gone are refused."""
+    names = {row.id: row.name for row in connection.execute(select(collections.c.id, collections.c.name))}
+    rows, refused = _rows(connection, version_ids, ended=("failed", "deleted"))
+    return [_work_item(row, names[row["collection_id"]]) for row in rows], refused
+
+
+def _work_item(row: RowMapping, collection: str) -> WorkItem:
     given = row["given"]
     return WorkItem(
-        version_id=version_id,
+        version_id=row["id"],
         document_id=row["document_id"],
         version=row["number"],
         collection_id=row["collection_id"],
-        collection=str(name),
+        collection=collection,
         sha256=row["sha256"],
         media_type=given["media_type"],
         filename=row["filename"],
@@ -45,19 +58,20 @@ def work_item(connection: Connection, version_id: int) -> WorkItem:
 
 
 def why_unwanted(connection: Connection, version_id: int) -> str | None:
-    row = connection.execute(select(versions).where(versions.c.id == version_id)).mappings().first()
+    serving = versions.alias()
+    statement = (
+        select(versions.c.status, versions.c.error, versions.c.number, serving.c.number.label("serving"))
+        .join(documents, documents.c.id == versions.c.document_id)
+        .outerjoin(serving, serving.c.id == documents.c.serving_version_id)
+    )
+    row = connection.execute(statement.where(versions.c.id == version_id)).first()
     if row is None:
         return "its collection was deleted"
-    if row["status"] == "deleted":
+    if row.status == "deleted":
         return "the document was deleted"
-    if row["status"] == "failed":
-        return f"it failed: {row['error']}"
-    serving = connection.scalar(
-        select(versions.c.number)
-        .join(documents, documents.c.serving_version_id == versions.c.id)
-        .where(documents.c.id == row["document_id"])
-    )
-    return f"version {serving} serves already" if serving is not None and serving > row["number"] else None
+    if row.status == "failed":
+        return f"it failed: {row.error}"
+    return f"version {row.serving} serves already" if row.serving is not None and row.serving > row.number else None
 
 
 def set_status(
@@ -68,18 +82,27 @@ def set_status(
     error_code: str | None,
     now: datetime,
 ) -> None:
-    if status not in _STEPS:
-        raise InvalidInput(f"status {status!r} cannot be set here: use one of {', '.join(_STEPS)}")
     if status == "failed":
         fail(connection, [version_id], error or "unknown error", error_code, now)
         return
-    row = _open_row(connection, version_id)
-    connection.execute(
-        update(versions)
-        .where(versions.c.id == version_id)
-        .values(status=status, error=None, error_code=None, updated_at=now)
-    )
-    _show(connection, [row["document_id"]])
+    refused = set_statuses(connection, [version_id], status, now)
+    if refused:
+        raise refused[version_id]
+
+
+def set_statuses(connection: Connection, version_ids: Sequence[int], status: DocumentStatus, now: datetime) -> Refused:
+    """Moves the versions to a step of the work; those ended or gone meanwhile are refused, the others moved."""
+    if status not in _STEPS or status == "failed":
+        raise InvalidInput(f"status {status!r} cannot be set here: use one of {', '.join(_STEPS)}")
+    rows, refused = _rows(connection, version_ids)
+    for batch in batches(row["id"] for row in rows):
+        connection.execute(
+            update(versions)
+            .where(versions.c.id.in_(batch))
+            .values(status=status, error=None, error_code=None, updated_at=now)
+        )
+    _show(connection, [row["document_id"] for row in rows])
+    return refused
 
 
 def fail(connection: Connection, version_ids: Iterable[int], error: str, error_code: str | None, now: datetime) -> None:
@@ -96,43 +119,88 @@ def fail(connection: Connection, version_ids: Iterable[int], error: str, error_c
         _own_newest_bytes(connection, document_id)
 
 
-def store_text(
-    connection: Connection,
-    version_id: int,
-    loaded: LoadedDocument,
-    title: str,
-    chunks: Sequence[Chunk],
-    now: datetime,
-) -> None:
-    row = _open_row(connection, version_id)
-    _check_text(loaded.text, title, chunks)
-    metadata = from_loader(loaded.metadata) | row["given"]["metadata"]
-    for table in (chunk_table, texts, metadata_entries):
-        connection.execute(delete(table).where(table.c.version_id == version_id))
-    pages = [[span.number, span.char_start, span.char_end] for span in loaded.pages]
-    connection.execute(insert(texts).values(version_id=version_id, pages=pages, text=loaded.text))
-    if chunks:
-        connection.execute(insert(chunk_table), [_chunk_row(version_id, chunk) for chunk in chunks])
-    rows = list(entries(version_id, row["collection_id"], metadata))
-    if rows:
-        connection.execute(insert(metadata_entries), rows)
-    connection.execute(
-        update(versions)
-        .where(versions.c.id == version_id)
-        .values(
-            status="embedding",
-            media_type=loaded.media_type,
-            title=title,
-            metadata=metadata,
-            pages=len(loaded.pages) or None,
-            chars=len(loaded.text),
-            chunks=len(chunks),
-            error=None,
-            error_code=None,
-            updated_at=now,
-        )
+@dataclass(frozen=True, slots=True)
+class TextToStore:
+    """A version's text with what was made of it."""
+
+    version_id: int
+    loaded: LoadedDocument
+    title: str
+    chunks: Sequence[Chunk]
+
+
+def store_text(connection: Connection, given: TextToStore, now: datetime) -> None:
+    refused = store_texts(connection, [given], now)
+    if refused:
+        raise refused[given.version_id]
+
+
+def store_texts(connection: Connection, given: Sequence[TextToStore], now: datetime) -> Refused:
+    """Texts, chunks and metadata of many versions, instead of what each had; a refused one keeps what it had.
+
+    A few statements for all: one by one, their parsing takes longer than their work.
+    """
+    rows, refused = _rows(connection, [each.version_id for each in given])
+    row_of = {row["id"]: row for row in rows}
+    taken: list[tuple[TextToStore, dict[str, Any], list[dict[str, Any]]]] = []
+    for each in given:
+        if each.version_id not in row_of:
+            continue
+        row = row_of[each.version_id]
+        try:
+            _check_text(each.loaded.text, each.title, each.chunks)
+            metadata = from_loader(each.loaded.metadata) | row["given"]["metadata"]
+            taken.append((each, metadata, list(entries(each.version_id, row["collection_id"], metadata))))
+        except InvalidInput as error:
+            refused[each.version_id] = error
+    for batch in batches(each.version_id for each, _, _ in taken):
+        for table in (chunk_table, texts, metadata_entries):
+            connection.execute(delete(table).where(table.c.version_id.in_(batch)))
+    _insert(connection, texts, [_text_row(each) for each, _, _ in taken])
+    _insert(
+        connection, chunk_table, [_chunk_row(each.version_id, chunk) for each, _, _ in taken for chunk in each.chunks]
     )
-    _show(connection, [row["document_id"]])
+    _insert(connection, metadata_entries, [row for _, _, rows in taken for row in rows])
+    if taken:
+        stored = update(versions).where(versions.c.id == bindparam("id_"))
+        connection.execute(
+            stored.values(
+                status="embedding",
+                media_type=bindparam("media_type_"),
+                title=bindparam("title_"),
+                metadata=bindparam("metadata_"),
+                pages=bindparam("pages_"),
+                chars=bindparam("chars_"),
+                chunks=bindparam("chunks_"),
+                error=None,
+                error_code=None,
+                updated_at=now,
+            ),
+            [
+                {
+                    "id_": each.version_id,
+                    "media_type_": each.loaded.media_type,
+                    "title_": each.title,
+                    "metadata_": metadata,
+                    "pages_": len(each.loaded.pages) or None,
+                    "chars_": len(each.loaded.text),
+                    "chunks_": len(each.chunks),
+                }
+                for each, metadata, _ in taken
+            ],
+        )
+    _show(connection, [row_of[each.version_id]["document_id"] for each, _, _ in taken])
+    return refused
+
+
+def _text_row(given: TextToStore) -> dict[str, Any]:
+    pages = [[span.number, span.char_start, span.char_end] for span in given.loaded.pages]
+    return {"version_id": given.version_id, "pages": pages, "text": given.loaded.text}
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
 
 
 def replaced_by(connection: Connection, version_ids: Sequence[int]) -> dict[int, tuple[int, ...]]:
@@ -265,18 +333,22 @@ def _own_newest_bytes(connection: Connection, document_id: str) -> None:
     connection.execute(update(documents).where(documents.c.id == document_id).values(head_sha256=digest))
 
 
-def _row(connection: Connection, version_id: int) -> RowMapping:
-    row = connection.execute(select(versions).where(versions.c.id == version_id)).mappings().first()
-    if row is None:
-        raise NotFound(f"version {version_id} does not exist: its collection was deleted")
-    return row
-
-
-def _open_row(connection: Connection, version_id: int) -> RowMapping:
-    row = _row(connection, version_id)
-    if row["status"] in _ENDED:
-        raise _ended(version_id, row)
-    return row
+def _rows(
+    connection: Connection, version_ids: Sequence[int], ended: Sequence[str] = _ENDED
+) -> tuple[list[RowMapping], Refused]:
+    """The versions' rows in the order given; those gone or with a status in `ended` are refused."""
+    found: dict[int, RowMapping] = {}
+    for batch in batches(version_ids):
+        rows = connection.execute(select(versions).where(versions.c.id.in_(batch))).mappings()
+        found.update((row["id"], row) for row in rows)
+    refused: Refused = {}
+    for version_id in version_ids:
+        row = found.get(version_id)
+        if row is None:
+            refused[version_id] = NotFound(f"version {version_id} does not exist: its collection was deleted")
+        elif row["status"] in ended:
+            refused[version_id] = _ended(version_id, row)
+    return [found[version_id] for version_id in version_ids if version_id not in refused], refused
 
 
 def _ended(version_id: int, row: RowMapping) -> Cancelled:

@@ -118,6 +118,22 @@ versions = Table(
     sqlite_autoincrement=True,  # version ids stand in the index's files: never reused
 )
 
+# Uploaded, but not (yet) a document of any collection; `owner` is the short hash of the key that uploaded it.
+files = Table(
+    "files",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("bytes", Integer, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("media_type", Text),
+    Column("purpose", String(64), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 texts = Table(
     "texts",
     metadata,

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app.api.openai.error_shape import speaks_openai
 from app.settings import LimitSettings
 from tests.unit.api.harness import assert_problem, running
 
@@ -43,6 +44,35 @@ REQUESTS = {
     ("POST", "/v1/search"): "read",
     ("POST", "/v1/feedback"): "write",
     ("GET", "/metrics"): "admin",
+    ("POST", "/v1/chat/completions"): "read",
+    ("POST", "/v1/responses"): "read",
+    ("GET", "/v1/responses/none"): "read",
+    ("DELETE", "/v1/responses/none"): "write",
+    ("GET", "/v1/models"): "read",
+    ("GET", "/v1/models/none"): "read",
+    ("POST", "/v1/embeddings"): "read",
+    ("POST", "/v1/rerank"): "read",
+    ("POST", "/v1/files"): "write",
+    ("GET", "/v1/files"): "read",
+    ("GET", "/v1/files/none"): "read",
+    ("GET", "/v1/files/none/content"): "read",
+    ("DELETE", "/v1/files/none"): "write",
+    ("POST", "/v1/vector_stores"): "write",
+    ("GET", "/v1/vector_stores"): "read",
+    ("GET", "/v1/vector_stores/none"): "read",
+    ("POST", "/v1/vector_stores/none"): "write",
+    ("DELETE", "/v1/vector_stores/none"): "write",
+    ("POST", "/v1/vector_stores/none/search"): "read",
+    ("POST", "/v1/vector_stores/none/files"): "write",
+    ("GET", "/v1/vector_stores/none/files"): "read",
+    ("GET", "/v1/vector_stores/none/files/none"): "read",
+    ("GET", "/v1/vector_stores/none/files/none/content"): "read",
+    ("DELETE", "/v1/vector_stores/none/files/none"): "write",
+    ("POST", "/v1/vector_stores/none/file_batches"): "write",
+    ("GET", "/v1/vector_stores/none/file_batches/none"): "read",
+    ("POST", "/v1/vector_stores/none/file_batches/none/cancel"): "write",
+    ("GET", "/v1/vector_stores/none/file_batches/none/files"): "read",
+    ("POST", "/retrieval"): "read",
 }
 BODIES = {
     "/v1/ask": {"question": "q"},
@@ -51,27 +81,50 @@ BODIES = {
     "/v1/collections": {"name": "new"},
     "/v1/documents": {"text": "t"},
     "/v1/documents/none": {"text": "t"},
+    "/v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "q"}]},
+    "/v1/responses": {"model": "default", "input": "q"},
+    "/v1/embeddings": {"model": "m", "input": "q"},
+    "/v1/rerank": {"query": "q", "documents": ["d"]},
+    "/v1/vector_stores": {"name": "store"},
+    "/v1/vector_stores/none": {"name": "store"},
+    "/v1/vector_stores/none/search": {"query": "q"},
+    "/v1/vector_stores/none/files": {"file_id": "none"},
+    "/v1/vector_stores/none/file_batches": {"file_ids": ["none"]},
+    "/v1/vector_stores/none/file_batches/none/cancel": {},
+    "/retrieval": {"knowledge_id": "default", "query": "q", "retrieval_setting": {"top_k": 1}},
 }
+
+
+def assert_refused(response, status, problem_code, openai_code):
+    """The detail of a refusal, in the shape of the address: a problem document, or OpenAI's error object."""
+    if not speaks_openai(response.request.url.path):
+        return assert_problem(response, status, problem_code)["detail"]
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert error["code"] == openai_code
+    assert error["request_id"] == response.headers["x-request-id"]
+    return error["message"]
 
 
 @pytest.mark.parametrize(("method", "path"), REQUESTS)
 async def test_the_matrix_of_scopes(api, method, path):
-    body = {"json": BODIES[path]} if method in ("POST", "PUT") else {}
+    body = {"json": BODIES[path]} if path in BODIES and method in ("POST", "PUT") else {}
+    if (method, path) == ("POST", "/v1/files"):
+        body = {"files": {"file": ("a.txt", b"a")}}
     needed = REQUESTS[method, path]
     for name, scopes in {"reader": {"read"}, "writer": {"write"}, "boss": {"admin"}}.items():
         response = await api.client.request(method, path, **body, **key(name))
         if needed in scopes:
             assert response.status_code in (200, 201, 202, 404), (name, response.text)
         else:
-            problem = assert_problem(response, 403, "not_permitted")
-            assert f"'{needed}'" in problem["detail"]
+            assert f"'{needed}'" in assert_refused(response, 403, "not_permitted", "not_permitted")
     for headers in (
         {"Authorization": ""},
         {"Authorization": "Bearer wrong"},
         {"Authorization": "", "X-API-Key": "wrong"},
     ):
         refused = await api.client.request(method, path, **body, headers=headers)
-        assert_problem(refused, 401, "not_authenticated")
+        assert_refused(refused, 401, "not_authenticated", "invalid_api_key")
         assert refused.headers["www-authenticate"].startswith("Bearer")
 
 
@@ -193,7 +246,8 @@ async def test_the_openapi_document_is_complete(api):
             assert operation["tags"], (method, path)
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
-                    assert set(response["content"]) == {"application/problem+json"}, (method, path, status)
+                    shape = "application/json" if speaks_openai(path) else "application/problem+json"
+                    assert set(response["content"]) == {shape}, (method, path, status)
                 elif path not in ("/metrics",):
                     assert response.get("content"), (method, path, status)
     bodies = schema["paths"]["/v1/documents"]["post"]["requestBody"]["content"]

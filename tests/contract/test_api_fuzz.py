@@ -122,6 +122,54 @@ def test_no_body_breaks_the_server(api, runner, method, path, body):
     assert [line for line in api.logs if line["log_level"] == "error"] == []
 
 
+CHAT = {
+    "model": ODD_TEXT,
+    "messages": st.lists(st.fixed_dictionaries({"role": st.just("user"), "content": ODD_TEXT | JSON}), max_size=2),
+    "stream": st.booleans(),
+    "stream_options": JSON,
+    "temperature": NUMBERS,
+    "top_p": NUMBERS,
+    "seed": NUMBERS,
+    "max_tokens": NUMBERS,
+}
+RESPONSE = {
+    "model": ODD_TEXT,
+    "input": ODD_TEXT | JSON,
+    "tools": st.lists(st.fixed_dictionaries({"type": st.just("file_search")}, optional={"filters": JSON}), max_size=1),
+    "previous_response_id": ODD_TEXT,
+    "include": st.lists(ODD_TEXT, max_size=2),
+    "metadata": JSON,
+    "stream": st.booleans(),
+    "max_output_tokens": NUMBERS,
+}
+QUESTION = "What is the zebra fee?"
+OPENAI_FUZZED = [
+    ("chat/completions", bodies({"model": "default", "messages": [{"role": "user", "content": QUESTION}]}, CHAT)),
+    ("responses", bodies({"model": "default", "input": QUESTION}, RESPONSE)),
+    ("embeddings", bodies({"model": "m", "input": "x"}, {"input": ODD_TEXT | JSON, "dimensions": NUMBERS})),
+    ("rerank", bodies({"query": "x", "documents": ["y"]}, {"documents": JSON, "query": ODD_TEXT, "top_n": NUMBERS})),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), OPENAI_FUZZED, ids=[path for path, _ in OPENAI_FUZZED])
+def test_no_body_of_a_front_end_breaks_the_server(api, runner, path, body):
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None)
+    @given(body)
+    def check(value):
+        sent = api.client.post(
+            f"/v1/{path}", content=json.dumps(value).encode(), headers={"content-type": "application/json"}
+        )
+        response = runner.run(sent)
+        assert response.status_code < 500, response.text
+        if response.status_code >= 400:
+            assert set(response.json()["error"]) >= {"message", "type", "param", "code"}
+        else:
+            assert "server_error" not in response.text, response.text
+
+    check()
+    assert [line for line in api.logs if line["log_level"] == "error"] == []
+
+
 PATHS = ["/v1/documents/{}", "/v1/documents/{}/text", "/v1/jobs/{}", "/v1/jobs/{}/events", "/v1/collections/{}", "/{}"]
 
 

@@ -1,0 +1,1 @@
+"""The OpenAI-shaped surface: what chat front-ends and the official clients speak."""

@@ -1,0 +1,167 @@
+"""Wire models of chat completions, and the conversation in them as a question with its history."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from app.api.answers import AnswerBody, CitationBody
+from app.api.errors import invalid_field
+from app.api.openai.shapes import LenientRequest
+from app.api.options import check_question
+from app.api.wire import Text
+from app.settings import Settings
+from app.types import AskRequest, GenerationOptions, Message, RetrievalOptions
+
+_HISTORY_MESSAGES = 100
+
+
+class ContentPart(LenientRequest):
+    type: str = "text"
+    text: Text | None = None
+
+
+class ChatMessage(LenientRequest):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Text | list[ContentPart] | None = None
+
+    @property
+    def text(self) -> str:
+        """The written part of the message; pictures and sounds are no question to documents."""
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content if part.text)
+        return self.content or ""
+
+
+class StreamOptions(LenientRequest):
+    include_usage: bool = False
+
+
+class ChatBody(LenientRequest):
+    model: Text = Field(min_length=1, max_length=400)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=2_000)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    seed: int | None = None
+
+    def question(self) -> str:
+        """The last thing that the user said. Raises `InvalidFields` when there is none."""
+        for message in reversed(self.messages):
+            if message.role == "user" and message.text.strip():
+                return message.text
+        raise invalid_field(("body", "messages"), "must hold a message of the role user with some text", "no_question")
+
+    def history(self) -> tuple[Message, ...]:
+        """What user and assistant said before the question. Instructions of a front-end are no part of it."""
+        last = max(i for i, message in enumerate(self.messages) if message.role == "user" and message.text.strip())
+        spoken = [m for m in self.messages[:last] if m.role in ("user", "assistant") and m.text.strip()]
+        return tuple(Message(message.role, message.text) for message in spoken[-_HISTORY_MESSAGES:])
+
+    def generation(self, model: str | None) -> GenerationOptions:
+        """The sampling switches as the generator takes them."""
+        return generation_options(
+            model,
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+        )
+
+
+def generation_options(
+    model: str | None, *, max_tokens: int | None, temperature: float | None, top_p: float | None, seed: int | None
+) -> GenerationOptions:
+    """Switches that a front-end sent, in ranges that every generator takes; without a temperature the best answer."""
+    return GenerationOptions(
+        model=model,
+        max_tokens=min(max_tokens or 512, 4_096),
+        temperature=temperature or 0.0,
+        top_p=max(top_p, 1e-3) if top_p is not None else 1.0,
+        seed=None if seed is None else seed % 2**63,
+    )
+
+
+def to_request(
+    question: str,
+    history: tuple[Message, ...],
+    collections: tuple[str, ...],
+    generation: GenerationOptions,
+    settings: Settings,
+    **where: Any,
+) -> AskRequest:
+    """The question as the pipeline sees it. Raises `InvalidFields` when it is blank or over the limit."""
+    check_question(("body", "messages"), question, settings.limits)
+    return AskRequest(
+        question=question,
+        collections=collections,
+        history=history,
+        retrieval=RetrievalOptions(top_k=settings.retrieval.top_k, rrf_k=settings.retrieval.rrf_k),
+        context_chunks=settings.context.chunks,
+        generation=generation,
+        **where,
+    )
+
+
+def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """Token counts under the names that chat completions use."""
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def source_url(base_url: str, citation: CitationBody) -> str:
+    """Where a reader of the answer finds the cited words: the source's own address, or our page at that place."""
+    if citation.source_url and citation.source_url.lower().startswith(("https://", "http://")):
+        return citation.source_url
+    place = f"version={citation.version}&start={citation.char_start}&end={citation.char_end}"
+    return f"{base_url.rstrip('/')}/#/documents/{citation.document_id}?{place}"
+
+
+def annotations_of(body: AnswerBody, base_url: str) -> list[dict[str, Any]]:
+    """One `url_citation` for each citation; the indices are code points of the answer, half-open."""
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {
+                "url": source_url(base_url, citation),
+                "title": citation.title,
+                "start_index": citation.answer_start,
+                "end_index": citation.answer_end,
+            },
+        }
+        for citation in body.citations
+    ]
+
+
+def open_webui_sources(body: AnswerBody, base_url: str) -> list[dict[str, Any]]:
+    """Open WebUI's source frames, one for each citation: its list opens the nth for `[n]`. `page` there is 0-based."""
+    frames = []
+    for citation in body.citations:
+        url = source_url(base_url, citation)
+        place = f"#{citation.char_start}-{citation.char_end}"
+        metadata: dict[str, Any] = {
+            "source": f"{citation.document_id}{place}",
+            "name": citation.title,
+            "url": url,
+            "document_id": citation.document_id,
+            "version": citation.version,
+            "char_start": citation.char_start,
+            "char_end": citation.char_end,
+        }
+        if citation.page is not None:
+            metadata["page"] = citation.page - 1
+        data = {
+            "source": {"id": metadata["source"], "name": citation.title, "url": url},
+            "document": [citation.quote],
+            "metadata": [metadata],
+            "distances": [citation.score],
+        }
+        frames.append({"event": {"type": "source", "data": data}})
+    return frames

@@ -1,0 +1,68 @@
+"""What the OpenAI-shaped routes share: lenient request models, ids, and which model is which collection."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from app.api.keys import Principal
+from app.api.state import ApiState
+from app.errors import NotFound
+from app.types import Hit
+
+if TYPE_CHECKING:
+    from app.bootstrap import Services
+
+
+class LenientRequest(BaseModel):
+    """A request body of a front-end: parameters that we do not know are ignored, as the contract promises."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ModelNotFound(NotFound):
+    """No collection, or no model of ours, has the name."""
+
+    code = "model_not_found"
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id with OpenAI's kind of prefix."""
+    return f"{prefix}-{secrets.token_hex(12)}" if prefix == "chatcmpl" else f"{prefix}_{secrets.token_hex(12)}"
+
+
+async def resolve_model(state: ApiState, services: Services, caller: Principal, name: str) -> tuple[str, str | None]:
+    """`(collection, generator)` of a model name: a collection, or `collection:generator`.
+
+    Raises:
+        ModelNotFound: no such collection. NotPermitted: the key may not touch it.
+    """
+    collection, _, generator = name.partition(":")
+    caller.need_collection(collection)
+    try:
+        await state.blocking(services.catalog.get_collection, collection)
+    except NotFound:
+        raise ModelNotFound(
+            f"there is no model {name[:200]!r}: a model is a collection's name, or collection:generator; "
+            "GET /v1/models lists them"
+        ) from None
+    return collection, generator or None
+
+
+def page_of(objects: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """A list as OpenAI tells it; `objects` holds one more than the limit where there is a next page."""
+    data = objects[:limit]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(objects) > limit,
+    }
+
+
+def relevance_of(hit: Hit) -> float:
+    """The cosine with the question in [0, 1], the only score that means the same from one search to the next."""
+    return round(min(1.0, max(0.0, hit.scores.get("cosine", 0.0))), 6)
