@@ -20,7 +20,7 @@ from pathlib import Path
 from app.errors import Unavailable
 from app.types import Evidence
 
-FEATURES = ("answer_logprob", "null_logit", "top_mass", "rival_gap", "coverage")
+FEATURES = ("answer_logprob", "null_logit", "top_mass", "rival_gap", "coverage", "span_over_null")
 _FIRST_WORD_ID = 1996  # BERT's vocabulary: specials and single characters come before, words after by frequency
 _SMALLEST = 1e-6
 
@@ -69,14 +69,16 @@ def evidence_features(evidence: Evidence) -> tuple[float, ...]:
     """Return the numbers that `FEATURES` names.
 
     `null_logit = ln p(no answer) − ln(1 − p(no answer))`; `top_mass` is the start mass of the most promising passage;
-    `rival_gap` is the log-odds of the answer over the runner-up, at most 10; `coverage` is 0 where it is unknown.
+    `rival_gap` is the log-odds of the answer over the runner-up, at most 10; `coverage` is 0 where it is unknown;
+    `span_over_null` is in logits, within ±20.
     """
     answer = max(evidence.answer_logprob or 0.0, -20.0)
     null = min(max(math.exp(evidence.null_logprob or 0.0), _SMALLEST), 1 - _SMALLEST)
     rival = evidence.runner_up_logprob
     gap = 10.0 if rival is None else min(10.0, max(-10.0, answer - rival))
     top = max(evidence.passage_mass, default=0.0)
-    return (answer, math.log(null) - math.log1p(-null), top, gap, evidence.question_coverage or 0.0)
+    span = min(20.0, max(-20.0, evidence.span_over_null or 0.0))
+    return (answer, math.log(null) - math.log1p(-null), top, gap, evidence.question_coverage or 0.0, span)
 
 
 def question_coverage(question_ids: Sequence[int], passage_ids: Set[int], stems: Sequence[str]) -> float:

@@ -23,7 +23,7 @@ from app.transformer.pointer_rows import (
     room_for_passage,
     split_windows,
 )
-from app.transformer.pointer_search import CopiedSequence, best_extractive_span, search
+from app.transformer.pointer_search import CopiedSequence, RankWeights, best_extractive_span, search, span_over_null
 from app.transformer.tokenizers import TextTokenizer, TokenizedText
 from app.types import Evidence, Generated, GenerationOptions, Passage, Prompt
 
@@ -71,7 +71,7 @@ class Reader:
         self._model = model
         self._config = manifest.config
         self._name = str(manifest.settings.get("name", "attest-reader"))
-        self._end_weight = float(manifest.settings.get("end_weight", 0.0))
+        self._rank_weights = RankWeights(**manifest.settings.get("rank_weights", {}))
         self._null_threshold = float(manifest.settings.get("null_threshold", 0.5))
         self._tokenizer = tokenizer
         self._num_beams = num_beams
@@ -134,7 +134,7 @@ class Reader:
                 read.memory,
                 num_beams=max(self._num_beams, options.num_beams),
                 max_answer_tokens=min(self._config.max_answer_tokens, options.max_tokens),
-                end_weight=self._end_weight,
+                weights=self._rank_weights,
                 check=check,
             )
         passages = read.prompt.passages
@@ -154,6 +154,7 @@ class Reader:
             runner_up=rival.text if rival else None,
             runner_up_logprob=rival.logprob if rival else None,
             question_coverage=question_coverage(read.question_ids, held, self._stems),
+            span_over_null=span_over_null(read.memory, chosen.first, chosen.last),
         )
         return Generated(
             text=chosen.text,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.transformer.pointer_rows import SourceRow
 from app.transformer.pointer_search import CopiedSequence
@@ -34,6 +34,8 @@ class Candidate:
     logprob: float
     rank_score: float
     tokens: int
+    first: int  # position of the best place's first token in the memory
+    last: int
 
 
 def locate(sequence: CopiedSequence, rows: Sequence[PassageRow], length: int, passages: Sequence[Passage]) -> Candidate:
@@ -59,7 +61,14 @@ def locate(sequence: CopiedSequence, rows: Sequence[PassageRow], length: int, pa
     whole = tuple(whole_words(span, passages[span.passage].text) for span in spans)
     text = ", ".join(passages[span.passage].text[span.char_start : span.char_end] for span in whole)
     return Candidate(
-        text, whole, frozenset(sequence.positions), sequence.logprob, sequence.rank_score, len(sequence.positions)
+        text,
+        whole,
+        frozenset(sequence.positions),
+        sequence.logprob,
+        sequence.rank_score,
+        len(sequence.positions),
+        sequence.positions[0],
+        sequence.positions[-1],
     )
 
 
@@ -108,7 +117,7 @@ def pool(candidates: Sequence[Candidate]) -> list[Candidate]:
         logprob = min(0.0, _log_sum([c.logprob for c in places]))
         score = _log_sum([c.rank_score for c in places])
         positions = frozenset(position for place in places for position in place.positions)
-        pooled.append(Candidate(best.text, best.spans, positions, logprob, score, best.tokens))
+        pooled.append(replace(best, positions=positions, logprob=logprob, rank_score=score))
     return sorted(pooled, key=lambda c: (-c.rank_score, c.text))
 
 

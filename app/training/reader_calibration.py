@@ -155,7 +155,8 @@ def fit_calibration(evidence: Sequence[Evidence], right: Sequence[bool], gains: 
     labels = np.array(right, dtype=np.float64)
     means, scales = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-3)
     bias, weights = fit_logistic((raw - means) / scales, labels)
-    coverage_bias, coverage_weights = fit_logistic(raw[:, -1:], labels)
+    coverage = FEATURES.index("coverage")
+    coverage_bias, coverage_weights = fit_logistic(raw[:, coverage : coverage + 1], labels)
     fitted = Calibration(
         features=FEATURES,
         bias=bias,

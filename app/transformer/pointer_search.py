@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
+from app.transformer.cross_decoder import KeyValues
 from app.transformer.pointer import Memory, PointerReader
 
 
@@ -14,7 +17,7 @@ from app.transformer.pointer import Memory, PointerReader
 class CopiedSequence:
     """Positions in the memory in the order copied, and the natural log-probability of copying them and stopping.
 
-    `rank_score`, by which sequences are ranked, adds the end head's weighted log-probability of the last position.
+    `rank_score` is what sequences are ranked by, see `RankWeights`.
     """
 
     positions: tuple[int, ...]
@@ -31,8 +34,22 @@ class PointerSearch:
     row_mass: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RankWeights:
+    """`rank_score = logprob + start · ln p_start(first) + end · ln p_end(last) + length · ln(tokens)`.
+
+    Step by step the decoder stops early, for each further token costs probability; the extractive heads compare all
+    starts and all ends at once, and the logarithm of the length pays some of the price of a longer answer back.
+    """
+
+    start: float = 0.0
+    end: float = 0.0
+    length: float = 0.0
+
+
 _LOST = 3.0  # a beam e³ times less probable than the best finished answer is not worth another step
 _KEPT_PER_BEAM = 4
+_STARTS, _ENDS, _SPANS = 12, 3, 16  # of the extractive heads, put before the decoder beside its own beams
 
 
 @torch.inference_mode()
@@ -42,21 +59,21 @@ def search(
     *,
     num_beams: int = 4,
     max_answer_tokens: int = 48,
-    end_weight: float = 0.0,
+    weights: RankWeights | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> PointerSearch:
     """Return the most probable copied sequences of a memory of one group, `b = 1`.
 
     The beams start at the `num_beams` best first tokens. Every beam is kept as finished where it may stop, and goes on;
-    the search ends when no live beam is near the best finished one (a beam's log-probability can only fall).
+    the search ends when no live beam is near the best finished one (a beam's log-probability can only fall). The spans
+    that the extractive heads like best are scored by the decoder, too, so that a beam lost early is not the end of one.
 
     Args:
         model: in evaluation mode.
         memory: of one group.
-        num_beams: live hypotheses, at least 1; up to four times as many sequences are returned.
+        num_beams: live hypotheses, at least 1; up to four times as many of their sequences are returned.
         max_answer_tokens: longest sequence.
-        end_weight: of the end head in the ranking. Step by step the decoder stops early (each further token costs
-            probability); the end head compares all ends at once.
+        weights: of the ranking; by default the log-probability alone, and no extractive span is looked at.
         check: called before every step; raises to abandon the search.
     """
     rows = memory.null_logits.shape[1]
@@ -64,17 +81,16 @@ def search(
     caches = model.decoder.new_caches()
     check()
     decoded = model.decode(memory, model.begin_embedding(1).to(memory.states.dtype), memory_kv, caches)
-    logprobs = torch.log_softmax(model.first_logits(memory, decoded[:, 0]), dim=1)[0]
-    size = logprobs.shape[0] - 1
-    null_logprob = float(logprobs[size])
-    row_mass = logprobs[:size].exp().reshape(rows, -1).sum(dim=1)
+    first = torch.log_softmax(model.first_logits(memory, decoded[:, 0]), dim=1)[0]
+    size = first.shape[0] - 1
+    null_logprob = float(first[size])
+    row_mass = first[:size].exp().reshape(rows, -1).sum(dim=1)
     beams = min(num_beams, int(memory.copyable.sum()))
     if beams == 0:
         return PointerSearch((), null_logprob, tuple(row_mass.tolist()))
-    end_logprobs = torch.log_softmax(memory.end_logits.masked_fill(~memory.copyable, -1e9), dim=1)[0]
-    scores, tokens = logprobs[:size].topk(beams)
+    scores, tokens = first[:size].topk(beams)
     paths: list[tuple[int, ...]] = [(int(token),) for token in tokens]
-    finished: list[CopiedSequence] = []
+    finished: list[tuple[float, tuple[int, ...]]] = []
     parents = torch.zeros(beams, dtype=torch.int64, device=tokens.device)
     for step in range(1, max_answer_tokens + 1):
         check()
@@ -86,10 +102,10 @@ def search(
         logprobs = torch.log_softmax(model.later_logits(wide, decoded, previous)[:, 0], dim=1)
         ends = (scores + logprobs[:, size]).tolist()
         for path, end in zip(paths, ends, strict=True):
-            finished.append(CopiedSequence(path, end, end + end_weight * float(end_logprobs[path[-1]])))
-        finished = sorted(finished, key=lambda done: (-done.logprob, done.positions))[: _KEPT_PER_BEAM * num_beams]
+            finished.append((end, path))
+        finished = sorted(finished, key=lambda done: (-done[0], done[1]))[: _KEPT_PER_BEAM * num_beams]
         scores, choices = (scores.unsqueeze(1) + logprobs[:, :size]).flatten().topk(beams)
-        alive = scores > finished[0].logprob - _LOST
+        alive = scores > finished[0][0] - _LOST
         if step == max_answer_tokens or not bool(alive.any()):
             break
         scores, choices = scores[alive], choices[alive]
@@ -97,8 +113,70 @@ def search(
         tokens = choices % size
         paths = [(*paths[int(parent)], int(token)) for parent, token in zip(parents, tokens, strict=True)]
         beams = len(paths)
-    ranked = sorted(finished, key=lambda done: (-done.rank_score, done.positions))
-    return PointerSearch(tuple(ranked), null_logprob, tuple(row_mass.tolist()))
+    if weights is not None:
+        known = {path for _, path in finished}
+        spans = [span for span in extractive_spans(memory, max_answer_tokens) if span not in known]
+        check()
+        finished.extend(zip(copied_logprobs(model, memory, memory_kv, first, spans), spans, strict=True))
+    return PointerSearch(_ranked(memory, finished, weights), null_logprob, tuple(row_mass.tolist()))
+
+
+def _ranked(
+    memory: Memory, finished: Sequence[tuple[float, tuple[int, ...]]], weights: RankWeights | None
+) -> tuple[CopiedSequence, ...]:
+    weights = weights or RankWeights()
+    hidden = ~memory.copyable
+    starts, ends = (
+        torch.log_softmax(logits.masked_fill(hidden, -1e9), dim=1)[0]
+        for logits in (memory.start_logits, memory.end_logits)
+    )
+    sequences = [
+        CopiedSequence(
+            path,
+            logprob,
+            logprob
+            + weights.start * float(starts[path[0]])
+            + weights.end * float(ends[path[-1]])
+            + weights.length * math.log(len(path)),
+        )
+        for logprob, path in finished
+    ]
+    return tuple(sorted(sequences, key=lambda done: (-done.rank_score, done.positions)))
+
+
+@torch.inference_mode()
+def copied_logprobs(
+    model: PointerReader, memory: Memory, memory_kv: list[KeyValues], first: Tensor, paths: Sequence[tuple[int, ...]]
+) -> list[float]:
+    """Return the natural log-probability of copying each path and stopping.
+
+    Args:
+        model: in evaluation mode.
+        memory: of one group.
+        memory_kv: `model.decoder.project_memory(memory.states)`.
+        first: log-probabilities `[m + 1]` of the first step.
+        paths: positions in the memory, at least one each.
+    """
+    if not paths:
+        return []
+    longest = max(map(len, paths))
+    copied = torch.tensor([[*path, *[path[-1]] * (longest - len(path))] for path in paths], device=first.device)
+    wide = _repeat(memory, len(paths))
+    inputs = model.target_embeddings(wide, copied).to(memory.states.dtype)
+    begin = model.begin_embedding(len(paths)).to(memory.states.dtype)
+    decoded = model.decode(memory, torch.cat([begin, inputs], dim=1), memory_kv)
+    logprobs = torch.log_softmax(model.later_logits(wide, decoded[:, 1:], copied), dim=2)
+    end = logprobs.shape[2] - 1
+    following = torch.full_like(copied, end)
+    following[:, :-1] = copied[:, 1:]
+    for row, path in enumerate(paths):
+        following[row, len(path) - 1] = end
+    steps = logprobs.gather(2, following.unsqueeze(2)).squeeze(2)
+    counted = torch.arange(longest, device=first.device) < torch.tensor(
+        [[len(path)] for path in paths], device=first.device
+    )
+    totals = first[copied[:, 0]] + (steps * counted).sum(dim=1)
+    return [float(total) for total in totals]
 
 
 def _repeat(memory: Memory, beams: int) -> Memory:
@@ -121,17 +199,56 @@ def best_extractive_span(memory: Memory, max_answer_tokens: int = 48) -> tuple[i
 
     Source: Devlin et al. 2019, section 4.3.
     """
-    rows = memory.null_logits.shape[1]
-    starts = memory.start_logits.reshape(rows, -1)
-    ends = memory.end_logits.reshape(rows, -1)
-    allowed = memory.copyable.reshape(rows, -1)
-    length = starts.shape[1]
-    lowest = torch.finfo(torch.float32).min / 4
-    start_scores = (starts - starts[:, :1]).masked_fill(~allowed, lowest)
-    end_scores = (ends - ends[:, :1]).masked_fill(~allowed, lowest)
-    pairs = start_scores.unsqueeze(2) + end_scores.unsqueeze(1)
-    band = torch.ones(length, length, dtype=torch.bool, device=pairs.device).triu().tril(max_answer_tokens - 1)
-    pairs = pairs.masked_fill(~band, lowest)
+    pairs, length = _span_scores(memory, max_answer_tokens)
     best = int(pairs.argmax())
     row, start, end = best // (length * length), best // length % length, best % length
     return row * length + start, row * length + end, float(pairs[row, start, end])
+
+
+@torch.inference_mode()
+def extractive_spans(memory: Memory, max_answer_tokens: int = 48) -> list[tuple[int, ...]]:
+    """Return up to 16 spans, best first: of the 12 best starts the three best ends each, scored as in
+    `best_extractive_span`; every span as its positions in the memory."""
+    rows = memory.null_logits.shape[1]
+    length = memory.copyable.shape[1] // rows
+    starts, ends = _over_null(memory)
+    found: list[tuple[float, int, int]] = []
+    flat = starts.flatten()
+    for start in flat.topk(min(_STARTS, int(memory.copyable.sum()))).indices.tolist():
+        row, column = divmod(start, length)
+        scores = ends[row, column : column + max_answer_tokens]
+        best = scores.topk(min(_ENDS, len(scores)))
+        for score, offset in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            if memory.copyable[0, start + offset]:
+                found.append((float(flat[start]) + score, start, start + offset))
+    found.sort(key=lambda span: (-span[0], span[1:]))
+    return [tuple(range(start, end + 1)) for _, start, end in found[:_SPANS]]
+
+
+@torch.inference_mode()
+def span_over_null(memory: Memory, first: int, last: int) -> float:
+    """Return the start logit at `first` and the end logit at `last`, less the no-answer scores of their rows."""
+    length = memory.copyable.shape[1] // memory.null_logits.shape[1]
+    starts, ends = _over_null(memory)
+    return float(starts[first // length, first % length]) + float(ends[last // length, last % length])
+
+
+def _over_null(memory: Memory) -> tuple[Tensor, Tensor]:
+    """Start and end logits over the row's own no-answer score, float32 `[rows, s]`, lowest where nothing is copied."""
+    rows = memory.null_logits.shape[1]
+    allowed = memory.copyable.reshape(rows, -1)
+    lowest = torch.finfo(torch.float32).min / 4
+    starts, ends = (logits.reshape(rows, -1) for logits in (memory.start_logits, memory.end_logits))
+    return (
+        (starts - starts[:, :1]).masked_fill(~allowed, lowest),
+        (ends - ends[:, :1]).masked_fill(~allowed, lowest),
+    )
+
+
+def _span_scores(memory: Memory, max_answer_tokens: int) -> tuple[Tensor, int]:
+    """Scores `[rows, s, s]` of every span of at most so many tokens, and `s`."""
+    starts, ends = _over_null(memory)
+    length = starts.shape[1]
+    pairs = starts.unsqueeze(2) + ends.unsqueeze(1)
+    band = torch.ones(length, length, dtype=torch.bool, device=pairs.device).triu().tril(max_answer_tokens - 1)
+    return pairs.masked_fill(~band, torch.finfo(torch.float32).min / 4), length

@@ -26,9 +26,9 @@ from app.types import Evidence
 BY_HAND = Calibration(
     features=FEATURES,
     bias=0.5,
-    weights=(1.0, -1.0, 2.0, 0.0, 1.0),
-    means=(-1.0, 0.0, 0.5, 0.0, 0.5),
-    scales=(2.0, 1.0, 0.5, 1.0, 0.25),
+    weights=(1.0, -1.0, 2.0, 0.0, 1.0, 0.5),
+    means=(-1.0, 0.0, 0.5, 0.0, 0.5, 0.0),
+    scales=(2.0, 1.0, 0.5, 1.0, 0.25, 2.0),
     coverage_bias=-1.0,
     coverage_weight=3.0,
     threshold=0.4,
@@ -43,8 +43,9 @@ def test_features_by_hand() -> None:
         runner_up="other",
         runner_up_logprob=-2.5,
         question_coverage=0.75,
+        span_over_null=-1.5,
     )
-    assert evidence_features(evidence) == pytest.approx((-0.5, math.log(0.2 / 0.8), 0.7, 2.0, 0.75))
+    assert evidence_features(evidence) == pytest.approx((-0.5, math.log(0.2 / 0.8), 0.7, 2.0, 0.75, -1.5))
 
 
 def test_features_stay_finite_at_the_ends() -> None:
@@ -55,9 +56,11 @@ def test_features_stay_finite_at_the_ends() -> None:
 
 
 def test_confidence_by_hand() -> None:
-    evidence = Evidence(answer_logprob=-3.0, null_logprob=math.log(0.5), passage_mass=(0.75,), question_coverage=1.0)
-    # 0.5 + 1·(−3 + 1)/2 − 1·0 + 2·(0.75 − 0.5)/0.5 + 0 + 1·(1 − 0.5)/0.25 = 0.5 − 1 + 1 + 2 = 2.5
-    assert calibrated_confidence(evidence, BY_HAND) == pytest.approx(1 / (1 + math.exp(-2.5)))
+    evidence = Evidence(
+        answer_logprob=-3.0, null_logprob=math.log(0.5), passage_mass=(0.75,), question_coverage=1.0, span_over_null=4.0
+    )
+    # 0.5 + 1·(−3 + 1)/2 − 1·0 + 2·(0.75 − 0.5)/0.5 + 0 + 1·(1 − 0.5)/0.25 + 0.5·4/2 = 0.5 − 1 + 1 + 2 + 1 = 3.5
+    assert calibrated_confidence(evidence, BY_HAND) == pytest.approx(1 / (1 + math.exp(-3.5)))
 
 
 def test_without_probabilities_the_coverage_decides() -> None:

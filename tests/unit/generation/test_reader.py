@@ -177,7 +177,9 @@ def test_numbers_addresses_and_abbreviations_stay_whole(text: str, piece: str, w
 
 
 def candidate(text: str, logprob: float, position: int) -> Candidate:
-    return Candidate(text, (PassageSpan(0, position, position + 1),), frozenset({position}), logprob, logprob, 1)
+    return Candidate(
+        text, (PassageSpan(0, position, position + 1),), frozenset({position}), logprob, logprob, 1, position, position
+    )
 
 
 def test_equal_spellings_pool_their_probability() -> None:

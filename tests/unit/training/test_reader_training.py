@@ -22,7 +22,7 @@ from app.training.reader_export import export_reader
 from app.training.reader_loss import reader_loss
 from app.training.reading_examples import ReadingExample
 from app.training.reading_sets import load_reading_questions
-from app.transformer.models import BertConfig
+from app.transformer.encoder import BertConfig
 from app.transformer.pointer import PointerConfig, PointerReader, build_pointer_reader
 from app.transformer.pointer_checkpoints import read_manifest, verify_sums
 from app.transformer.pointer_rows import SpecialIds, build_row, pad_rows
@@ -153,7 +153,11 @@ def test_a_run_logs_resumes_and_exports(tmp_path: Path) -> None:
     folder = tmp_path / "exported"
     export_reader(checkpoint, folder, name="tried", null_threshold=0.4)
     verify_sums(folder, "none")
-    assert read_manifest(folder).settings == {"name": "tried", "null_threshold": 0.4, "end_weight": 1.0}
+    assert read_manifest(folder).settings == {
+        "name": "tried",
+        "null_threshold": 0.4,
+        "rank_weights": {"start": 0.5, "end": 1.5, "length": 1.0},
+    }
     assert not load_checkpoint(checkpoint).training
 
 

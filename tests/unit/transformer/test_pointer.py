@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ import torch
 
 from app.errors import Cancelled, IntegrityError, Unavailable
 from app.transformer.checkpoints import save_bert_encoder, sha256_of
-from app.transformer.models import BertConfig
+from app.transformer.encoder import BertConfig
 from app.transformer.pointer import Memory, PointerConfig, PointerReader, build_pointer_reader
 from app.transformer.pointer_checkpoints import ReaderManifest, load_pointer_reader, save_pointer_reader
 from app.transformer.pointer_rows import RowTensors, SpecialIds, build_row, pad_rows, room_for_passage, split_windows
-from app.transformer.pointer_search import best_extractive_span, search
+from app.transformer.pointer_search import RankWeights, best_extractive_span, extractive_spans, search
 
 SIZES = BertConfig(vocab_size=30, embed_dim=16, num_layers=2, num_heads=4, ff_dim=32, max_positions=16)
 CONFIG = PointerConfig(encoder=SIZES, decoder_layers=2, decoder_heads=4, decoder_ff_dim=32, max_answer_tokens=3)
@@ -133,19 +134,37 @@ def test_search_with_all_beams_equals_brute_force() -> None:
     assert sum(found.row_mass) + float(first[0, -1].exp()) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_the_end_head_reorders_what_was_found() -> None:
+def test_the_heads_and_the_length_reorder_what_was_found() -> None:
     model = tiny_reader()
     memory = read(model, two_rows(), 2)
-    plain = search(model, memory, num_beams=20, max_answer_tokens=2)
-    ranked = search(model, memory, num_beams=20, max_answer_tokens=2, end_weight=2.0)
-    ends = torch.log_softmax(memory.end_logits.detach().masked_fill(~memory.copyable, -1e9), dim=1)[0]
-    logprobs = {sequence.positions: sequence.logprob for sequence in plain.sequences}
+    weights = RankWeights(start=0.5, end=2.0, length=0.7)
+    ranked = search(model, memory, num_beams=20, max_answer_tokens=2, weights=weights)
+    starts, ends = (
+        torch.log_softmax(logits.detach().masked_fill(~memory.copyable, -1e9), dim=1)[0]
+        for logits in (memory.start_logits, memory.end_logits)
+    )
     for sequence in ranked.sequences:
-        assert sequence.logprob == pytest.approx(logprobs[sequence.positions])
-        expected = sequence.logprob + 2.0 * float(ends[sequence.positions[-1]])
+        first, last, tokens = sequence.positions[0], sequence.positions[-1], len(sequence.positions)
+        expected = sequence.logprob + 0.5 * float(starts[first]) + 2.0 * float(ends[last]) + 0.7 * math.log(tokens)
         assert sequence.rank_score == pytest.approx(expected, abs=1e-5)
     scores = [sequence.rank_score for sequence in ranked.sequences]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_spans_of_the_extractive_heads_are_candidates_beside_the_beams() -> None:
+    model = tiny_reader()
+    memory = read(model, two_rows(), 2)
+    spans = extractive_spans(memory, 3)
+    assert spans[0] == tuple(range(best_extractive_span(memory, 3)[0], best_extractive_span(memory, 3)[1] + 1))
+    assert all(1 <= len(span) <= 3 and bool(memory.copyable[0, list(span)].all()) for span in spans)
+    narrow = search(model, memory, num_beams=1, max_answer_tokens=3)
+    wide = search(model, memory, num_beams=1, max_answer_tokens=3, weights=RankWeights())
+    found = {sequence.positions: sequence.logprob for sequence in wide.sequences}
+    assert set(found) == {sequence.positions for sequence in narrow.sequences} | set(spans)
+    assert len(found) == len(wide.sequences)
+    with torch.inference_mode():
+        for positions, logprob in found.items():
+            assert logprob == pytest.approx(sequence_logprob(model, memory, positions), abs=1e-4)
 
 
 def test_search_can_be_abandoned_between_steps() -> None:
