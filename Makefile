@@ -2,6 +2,8 @@
 # make test   installs what the tests need, then everything that `check` does
 # make check  ruff, mypy, import-linter, pytest
 # make bench  the figures of the README
+# make web    builds the page's assets in app/web/dist; web-check compares them with what is there (Node 20.19 or newer)
+# make screens  takes the pictures in docs/screens
 # make clean  removes .venv and caches, never your documents
 #
 # Needs Python 3.11 or 3.12, pip, make and libgomp; everything else comes from constraints.txt.
@@ -26,7 +28,7 @@ PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?= -n 2 --dist loadfile
 ARGS ?=
 
-.PHONY: help install run test check bench clean
+.PHONY: help install run test check bench web web-check web-packages screens clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -72,6 +74,21 @@ bench: $(RUN_READY)
 	$(PIP) install -q -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks $(ARGS)
 
+web-packages: app/web/node_modules/.package-lock.json
+
+app/web/node_modules/.package-lock.json: app/web/package-lock.json
+	cd app/web && npm ci --no-audit --no-fund
+	@touch $@
+
+web: web-packages
+	cd app/web && npm run build
+
+web-check: web-packages
+	cd app/web && npm run check
+
+screens: $(TEST_READY)
+	$(BIN)/python -m tests.e2e.screens
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) app/web/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find app ingestion tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

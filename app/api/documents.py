@@ -66,7 +66,7 @@ async def replace_document(
     document_id: str, request: Request, state: State, services: Ready, caller: Writer, wait: Wait = 0.0
 ) -> Response:
     """A new version of the document; the old one serves until the new one is published."""
-    current = await state.blocking(_read, services, caller, document_id, None)
+    current = await state.blocking(read_document, services, caller, document_id, None)
     received = await receive(request, state, single=True)
     waiting = Waiting(wait, request.is_disconnected)
     body = await submit(state, services, caller, received, wait=waiting, replaces=current)
@@ -101,7 +101,7 @@ async def get_document(
     document_id: str, state: State, services: Ready, caller: Reader, version: Version = None
 ) -> DocumentBody:
     """The document as it is served, or one of its versions."""
-    return DocumentBody.of(await state.blocking(_read, services, caller, document_id, version))
+    return DocumentBody.of(await state.blocking(read_document, services, caller, document_id, version))
 
 
 @router.get(
@@ -116,7 +116,7 @@ async def get_text(
     document_id: str, state: State, services: Ready, caller: Reader, version: Version = None
 ) -> Response:
     """The extracted text, exactly: every offset in citations and chunks counts its code points."""
-    record = await state.blocking(_read, services, caller, document_id, version)
+    record = await state.blocking(read_document, services, caller, document_id, version)
     text = await state.blocking(services.catalog.get_text, document_id, record.version)
     return Response(text.encode("utf-8"), media_type="text/plain; charset=utf-8")
 
@@ -134,7 +134,7 @@ async def get_chunks(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> ChunkListBody:
     """The chunks in order; `text` equals the document's text at `[char_start, char_end)`."""
-    record = await state.blocking(_read, services, caller, document_id, version)
+    record = await state.blocking(read_document, services, caller, document_id, version)
     chunks = await state.blocking(services.catalog.get_document_chunks, document_id, record.version)
     page = [chunk for chunk in chunks if chunk.ordinal > cursor]
     following = str(page[limit - 1].ordinal) if len(page) > limit else None
@@ -146,7 +146,7 @@ async def get_chunks(
 )
 async def get_versions(document_id: str, state: State, services: Ready, caller: Reader) -> VersionListBody:
     """Every version that was submitted, with the time in which searches dated `as_of` find it."""
-    await state.blocking(_read, services, caller, document_id, None)
+    await state.blocking(read_document, services, caller, document_id, None)
     versions = await state.blocking(services.catalog.get_versions, document_id)
     return VersionListBody(data=[VersionBody.of(version) for version in versions])
 
@@ -156,12 +156,12 @@ async def delete_document(document_id: str, state: State, services: Ready, calle
     """Deletes every version everywhere; `residual` is counted afterwards and is all zeros when nothing is left."""
     from app.index.publishing import delete_document as delete  # opens FAISS: not before the services do
 
-    await state.blocking(_read, services, caller, document_id, None)
+    await state.blocking(read_document, services, caller, document_id, None)
     residual = await state.blocking(delete, services.catalog, services.index, services.blobs, document_id)
     return DeletedBody(id=document_id, deleted=True, residual=dict(residual))
 
 
-def _read(services: Services, caller: Principal, document_id: str, version: int | None) -> DocumentRecord:
+def read_document(services: Services, caller: Principal, document_id: str, version: int | None) -> DocumentRecord:
     """The record, once the caller may see it; a deleted document is not there any more."""
     record: DocumentRecord = services.catalog.get_document(document_id, version)
     caller.need_collection(record.collection)

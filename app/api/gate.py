@@ -17,7 +17,8 @@ from app.errors import AttestError, InvalidInput, NotAuthenticated, NotPermitted
 
 JSON_BODY_BYTES = 2 * 2**20  # everything but documents: a question with its history is far below
 _FORM_OVERHEAD_BYTES = 2**20
-_OPEN_PATHS = ("/health/live", "/health/ready")
+_OPEN_PATHS = ("/health/live", "/health/ready", "/")  # the page itself holds no data; it asks for the key
+_OPEN_PREFIX = "/assets/"
 
 
 def is_loopback(host: str) -> bool:
@@ -55,7 +56,7 @@ class Gate:
         bound_host: str,
         cors_origins: Sequence[str],
         document_bytes: int,
-        batch_documents: int,
+        form_bytes: int,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -63,7 +64,7 @@ class Gate:
         self._bound_host = bound_host
         self._cors_origins = frozenset(origin.rstrip("/").lower() for origin in cors_origins)
         self._document_bytes = document_bytes
-        self._batch_documents = batch_documents
+        self._form_bytes = form_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -75,7 +76,7 @@ class Gate:
         headers = Headers(scope=scope)
         if not self._keys:
             self._same_site(headers)
-        if scope["path"] not in _OPEN_PATHS:
+        if scope["path"] not in _OPEN_PATHS and not scope["path"].startswith(_OPEN_PREFIX):
             self._identify(scope, headers)
         limit_bytes = self._limit_bytes(scope["path"], headers)
         _check_length(headers, limit_bytes)
@@ -119,13 +120,16 @@ class Gate:
         state["caller"] = principal.name
 
     def _limit_bytes(self, path: str, headers: Headers) -> int:
-        if path != "/v1/documents" and not path.startswith("/v1/documents/"):
+        if not _takes_files(path):
             return JSON_BODY_BYTES
         if headers.get("content-type", "").lower().startswith("multipart/"):
-            # several files, each under its own limit while it is read
-            return self._batch_documents * self._document_bytes + _FORM_OVERHEAD_BYTES
+            return self._form_bytes + _FORM_OVERHEAD_BYTES  # each file has its own limit while it is read
         # JSON may write every character as six (`\u4e2d`); it is read into memory, hence one document's limit in all
         return self._document_bytes + _FORM_OVERHEAD_BYTES
+
+
+def _takes_files(path: str) -> bool:
+    return path in ("/v1/documents", "/v1/files") or path.startswith("/v1/documents/")
 
 
 def _check_length(headers: Headers, limit_bytes: int) -> None:
@@ -147,11 +151,11 @@ def _check_media_type(path: str, headers: Headers) -> None:
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     if not has_body or given == "application/json" or (given.startswith("application/") and given.endswith("+json")):
         return
-    if given == "multipart/form-data" and (path == "/v1/documents" or path.startswith("/v1/documents/")):
+    if given == "multipart/form-data" and _takes_files(path):
         return
     raise UnsupportedMedia(
         f"the Content-Type {given[:100]!r} is not taken at this address: send application/json"
-        + (" or multipart/form-data" if path.startswith("/v1/documents") else "")
+        + (" or multipart/form-data" if _takes_files(path) else "")
     )
 
 

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,12 +40,6 @@ async def openapi(request: Request) -> Response:
 async def docs(request: Request) -> Response:
     """The reference, rendered from the OpenAPI document."""
     return HTMLResponse(reference_page(request.app.openapi()), headers={"Content-Security-Policy": PAGE_POLICY})
-
-
-@router.get("/")
-async def root() -> Response:
-    """To the reference, until there is a page to chat on."""
-    return RedirectResponse("/docs", 307)
 
 
 def reference_page(schema: Mapping[str, Any]) -> str:

@@ -99,6 +99,7 @@ def wired(settings: Settings, encoder: FakeEncoder, generator: FakeGenerator) ->
         encoder=encoder,
         retriever=retriever,
         ranker=None,
+        generator=generator,
         pipeline=pipeline,
         metrics=Metrics(),
     )

@@ -59,7 +59,7 @@ def made(keys=(), per_minute=0, bound_host="127.0.0.1", cors_origins=()):
         bound_host=bound_host,
         cors_origins=cors_origins,
         document_bytes=3 * 2**20,
-        batch_documents=10,
+        form_bytes=30 * 2**20,
     )
 
 
@@ -136,11 +136,11 @@ async def test_our_own_pages_listed_origins_and_links_pass(headers):
     await through(headers=headers, cors_origins=["https://front.example/"])
 
 
-async def test_only_health_passes_without_a_key():
-    for path in ("/health/live", "/health/ready"):
+async def test_only_health_and_the_page_s_own_files_pass_without_a_key():
+    for path in ("/health/live", "/health/ready", "/", "/assets/index.js"):
         await through(path, keys=["k"])
     for path in (
-        "/",
+        "/assets",
         "/docs",
         "/openapi.json",
         "/metrics",

@@ -1,0 +1,33 @@
+import { Store, useStore } from "./store";
+
+export const VIEWS = ["ask", "documents", "collections", "trace", "evaluations"] as const;
+export type View = (typeof VIEWS)[number];
+export interface Route {
+  view: View;
+  id: string;
+}
+
+function read(): Route {
+  const [name = "", id = ""] = location.hash.replace(/^#\/?/, "").split("/");
+  const view = VIEWS.find((known) => known === name) ?? "ask";
+  try {
+    return { view, id: decodeURIComponent(id) };
+  } catch {
+    return { view, id: "" };
+  }
+}
+
+const route = new Store<Route>(read());
+addEventListener("hashchange", () => route.set(read()));
+
+export function useRoute(): Route {
+  return useStore(route);
+}
+
+export function href(view: View, id = ""): string {
+  return id ? `#/${view}/${encodeURIComponent(id)}` : `#/${view}`;
+}
+
+export function go(view: View, id = ""): void {
+  location.hash = href(view, id);
+}

@@ -1,0 +1,212 @@
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { apiKey, call } from "../api";
+import { chosenCollections } from "../options";
+import { go } from "../router";
+import { useStore } from "../store";
+import { useWords } from "../text";
+import { Dialog, ErrorNote, Field, IconButton } from "../ui";
+import { changed } from "../uploads";
+import type { Collection } from "../wire";
+
+/** The collections of the server, read again whenever documents changed; null until the first answer. */
+export function useCollections(): { collections: Collection[] | null; error: unknown } {
+  const [collections, setCollections] = useState<Collection[] | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const version = useStore(changed);
+  const key = useStore(apiKey);
+  const [tick, setTick] = useState(0);
+  useEffect(() => {
+    const controller = new AbortController();
+    let timer = 0;
+    call<{ data: Collection[] }>("GET", "/v1/collections", undefined, controller.signal)
+      .then(({ data }) => {
+        setCollections(data);
+        setError(null);
+      })
+      .catch((problem: unknown) => {
+        if (controller.signal.aborted) return;
+        setError(problem);
+        timer = window.setTimeout(() => setTick((count) => count + 1), 2_000); // the server may still be starting
+      });
+    return () => {
+      controller.abort();
+      clearTimeout(timer);
+    };
+  }, [version, key, tick]);
+  return { collections, error };
+}
+
+export function CollectionsView(): JSX.Element {
+  const { t } = useWords();
+  const { collections, error } = useCollections();
+  const [doomed, setDoomed] = useState<Collection | null>(null);
+  const [said, say] = useState("");
+  return (
+    <div class="collections">
+      <h1>{t("collections.title")}</h1>
+      <p class="lead">{t("collections.lead")}</p>
+      {error ? <ErrorNote error={error} /> : null}
+      <p class="said" role="status">
+        {said}
+      </p>
+      {collections === null && !error ? <p class="faint">{t("app.loading")}</p> : null}
+      <ul class="cards">
+        {collections?.map((one) => (
+          <Card key={one.name} collection={one} onDelete={() => setDoomed(one)} />
+        ))}
+      </ul>
+      <NewCollection onCreated={(name) => say(t("collections.created", { name }))} />
+      {doomed ? (
+        <DeleteDialog
+          collection={doomed}
+          onClose={() => setDoomed(null)}
+          onDeleted={() => {
+            say(t("collections.deleted", { name: doomed.name }));
+            setDoomed(null);
+            changed.update((count) => count + 1);
+          }}
+        />
+      ) : null}
+    </div>
+  );
+}
+
+function Card({ collection, onDelete }: { collection: Collection; onDelete: () => void }): JSX.Element {
+  const { t, number, bytes } = useWords();
+  const failed = collection.by_status?.failed ?? 0;
+  return (
+    <li class="card">
+      <div class="row">
+        <h2 class="clip">{collection.name}</h2>
+        <span class="spacer" />
+        {collection.name === "default" ? (
+          <span class="small faint">{t("collections.always")}</span>
+        ) : (
+          <IconButton icon="trash" size={18} label={t("collections.delete", { name: collection.name })} onClick={onDelete} />
+        )}
+      </div>
+      {collection.description ? <p class="faint">{collection.description}</p> : null}
+      <dl class="figures">
+        <div>
+          <dd>{number(collection.documents)}</dd>
+          <dt>{t("collections.documents")}</dt>
+        </div>
+        <div>
+          <dd>{number(collection.chunks)}</dd>
+          <dt>{t("collections.passages")}</dt>
+        </div>
+        <div title={t("collections.generationHelp")}>
+          <dd>{number(collection.generation)}</dd>
+          <dt>{t("collections.generation")}</dt>
+        </div>
+      </dl>
+      <div class="row">
+        <span class="small faint">
+          {bytes(collection.bytes)}
+          {failed > 0 ? <span class="bad-text"> · {t("collections.failed", { count: failed })}</span> : null}
+        </span>
+        <span class="spacer" />
+        <button
+          type="button"
+          class="button quiet"
+          onClick={() => {
+            chosenCollections.set([collection.name]);
+            go("ask");
+          }}
+        >
+          {t("collections.askShort")}
+          <span class="hidden">: {collection.name}</span>
+        </button>
+      </div>
+    </li>
+  );
+}
+
+function NewCollection({ onCreated }: { onCreated: (name: string) => void }): JSX.Element {
+  const { t } = useWords();
+  const [name, setName] = useState("");
+  const [description, setDescription] = useState("");
+  const [error, setError] = useState<unknown>(null);
+  const create = async (): Promise<void> => {
+    try {
+      await call("POST", "/v1/collections", { name: name.trim(), description: description.trim() });
+      setError(null);
+      onCreated(name.trim());
+      setName("");
+      setDescription("");
+      changed.update((count) => count + 1);
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  return (
+    <form
+      class="group new-collection"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void create();
+      }}
+    >
+      <h2 class="section-title">{t("collections.new")}</h2>
+      <div class="pair">
+        <Field label={t("collections.name")}>
+          {({ id }) => (
+            <input
+              id={id}
+              required
+              maxLength={200}
+              value={name}
+              onInput={(event) => setName(event.currentTarget.value)}
+            />
+          )}
+        </Field>
+        <Field label={t("collections.description")}>
+          {({ id }) => (
+            <input
+              id={id}
+              maxLength={4000}
+              value={description}
+              onInput={(event) => setDescription(event.currentTarget.value)}
+            />
+          )}
+        </Field>
+      </div>
+      {error ? <ErrorNote error={error} /> : null}
+      <button type="submit" class="button" disabled={name.trim() === ""}>
+        {t("collections.create")}
+      </button>
+    </form>
+  );
+}
+
+function DeleteDialog(props: { collection: Collection; onClose: () => void; onDeleted: () => void }): JSX.Element {
+  const { t } = useWords();
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const { name, documents } = props.collection;
+  const remove = async (): Promise<void> => {
+    setBusy(true);
+    try {
+      await call("DELETE", `/v1/collections/${encodeURIComponent(name)}`);
+      props.onDeleted();
+    } catch (problem) {
+      setError(problem);
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog title={t("collections.deleteTitle")} onClose={props.onClose}>
+      <p>{t("collections.deleteLead", { name, count: documents })}</p>
+      {error ? <ErrorNote error={error} /> : null}
+      <div class="row end">
+        <button type="button" class="button quiet" onClick={props.onClose}>
+          {t("app.cancel")}
+        </button>
+        <button type="button" class="button danger" disabled={busy} onClick={() => void remove()}>
+          {t("documents.deleteShort")}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

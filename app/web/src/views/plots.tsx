@@ -1,0 +1,210 @@
+import type { JSX } from "preact";
+import { useWords } from "../text";
+import type { Interval, Measured } from "../evaluation";
+
+const BAR = 16;
+const NAME = 150;
+const PLOT = 420;
+
+/** Horizontal bars, a group for each metric and a bar for each setting, with intervals where they are known. */
+export function BarPlot(props: { title: string; rows: Measured[]; of: (row: Measured) => Record<string, Interval>; most?: number; digits: number }): JSX.Element | null {
+  const { t, number } = useWords();
+  const metrics = [...new Set(props.rows.flatMap((row) => Object.keys(props.of(row))))];
+  if (metrics.length === 0) return null;
+  const most = props.most ?? Math.max(1e-9, ...props.rows.flatMap((row) => Object.values(props.of(row)).map((one) => one.value)));
+  const group = props.rows.length * (BAR + 3) + 14;
+  const height = metrics.length * group + 6;
+  return (
+    <figure class="plot">
+      <figcaption>{props.title}</figcaption>
+      <div class="chart-scroll" tabIndex={0} role="region" aria-label={props.title}>
+        <svg width={NAME + PLOT + 70} height={height} viewBox={`0 0 ${NAME + PLOT + 70} ${height}`} aria-hidden="true">
+          {metrics.map((metric, place) => (
+            <g key={metric} transform={`translate(0 ${place * group + 6})`}>
+              <text class="axis" x={NAME - 12} y={(props.rows.length * (BAR + 3)) / 2 + 4} text-anchor="end">
+                {metric}
+              </text>
+              {props.rows.map((row, index) => {
+                const one = props.of(row)[metric];
+                if (one === undefined) return null;
+                const y = index * (BAR + 3);
+                const x = (value: number): number => NAME + (Math.max(0, Math.min(most, value)) / most) * PLOT;
+                return (
+                  <g key={index} class={`series series-${index % 6}`}>
+                    <rect x={NAME} y={y} width={Math.max(1, x(one.value) - NAME)} height={BAR} rx="3" />
+                    {one.low !== null && one.high !== null ? (
+                      <line class="whisker" x1={x(one.low)} x2={x(one.high)} y1={y + BAR / 2} y2={y + BAR / 2} />
+                    ) : null}
+                    <text class="value" x={x(one.high ?? one.value) + 6} y={y + BAR - 4}>
+                      {number(one.value, props.digits)}
+                    </text>
+                  </g>
+                );
+              })}
+            </g>
+          ))}
+        </svg>
+      </div>
+      <Legend rows={props.rows} />
+      <Table caption={props.title} head={[t("evaluations.metric"), ...names(props.rows, t)]}>
+        {metrics.map((metric) => [
+          metric,
+          ...props.rows.map((row) => {
+            const one = props.of(row)[metric];
+            if (one === undefined) return "–";
+            const interval = one.low !== null && one.high !== null ? ` (${number(one.low, props.digits)}–${number(one.high, props.digits)})` : "";
+            return number(one.value, props.digits) + interval;
+          }),
+        ])}
+      </Table>
+    </figure>
+  );
+}
+
+type T = ReturnType<typeof useWords>["t"];
+
+function names(rows: Measured[], t: T): string[] {
+  return rows.map((row, place) => row.name || t("evaluations.setting", { n: place + 1 }));
+}
+
+function Legend({ rows }: { rows: Measured[] }): JSX.Element | null {
+  const { t } = useWords();
+  if (rows.length < 2) return null;
+  return (
+    <ul class="legend">
+      {names(rows, t).map((name, place) => (
+        <li key={place} class={`series-${place % 6}`}>
+          <span class="swatch" aria-hidden="true" />
+          {name}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Table(props: { caption: string; head: string[]; children: string[][] }): JSX.Element {
+  const { t } = useWords();
+  return (
+    <details>
+      <summary>{t("trace.table")}</summary>
+      <div class="table-scroll" tabIndex={0} role="region" aria-label={props.caption}>
+        <table>
+          <thead>
+            <tr>
+              {props.head.map((name, place) => (
+                <th key={place} scope="col">
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {props.children.map((row) => (
+              <tr key={row[0]}>
+                {row.map((cell, place) => (place === 0 ? <th key={place} scope="row">{cell}</th> : <td key={place}>{cell}</td>))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  );
+}
+
+const WIDTH = 460;
+const HEIGHT = 240;
+const MARGIN = 44;
+
+/** Risk over coverage: how many answers are wrong as more questions are answered. */
+export function RiskPlot({ rows }: { rows: Measured[] }): JSX.Element | null {
+  const { t, number } = useWords();
+  const drawn = rows.filter((row) => row.risk.length > 1);
+  if (drawn.length === 0) return null;
+  const most = Math.max(0.05, ...drawn.flatMap((row) => row.risk.map((point) => point.risk)));
+  const x = (coverage: number): number => MARGIN + coverage * (WIDTH - MARGIN - 10);
+  const y = (risk: number): number => HEIGHT - MARGIN - (risk / most) * (HEIGHT - MARGIN - 14);
+  return (
+    <figure class="plot">
+      <figcaption>{t("evaluations.risk")}</figcaption>
+      <div class="chart-scroll" tabIndex={0} role="region" aria-label={t("evaluations.risk")}>
+        <svg width={WIDTH} height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
+          <line class="grid" x1={x(0)} x2={x(1)} y1={y(0)} y2={y(0)} />
+          <line class="grid" x1={x(0)} x2={x(0)} y1={y(0)} y2={y(most)} />
+          {[0, 0.5, 1].map((tick) => (
+            <text key={tick} class="axis" x={x(tick)} y={HEIGHT - MARGIN + 18} text-anchor="middle">
+              {number(tick, 1)}
+            </text>
+          ))}
+          <text class="axis" x={MARGIN - 6} y={y(most) + 4} text-anchor="end">
+            {number(most, 2)}
+          </text>
+          <text class="axis" x={x(0.5)} y={HEIGHT - 8} text-anchor="middle">
+            {t("evaluations.riskX")}
+          </text>
+          <text class="axis" x={x(0) + 8} y={16}>
+            {t("evaluations.riskY")}
+          </text>
+          {drawn.map((row) => (
+            <polyline
+              key={row.name}
+              class={`series-line series-${rows.indexOf(row) % 6}`}
+              points={row.risk.map((point) => `${x(point.coverage)},${y(point.risk)}`).join(" ")}
+            />
+          ))}
+        </svg>
+      </div>
+      <Legend rows={rows} />
+      {drawn.map((row) => (
+        <Table key={row.name} caption={`${t("evaluations.risk")} ${row.name}`} head={[t("evaluations.riskX"), t("evaluations.riskY")]}>
+          {row.risk.map((point) => [number(point.coverage, 3), number(point.risk, 3)])}
+        </Table>
+      ))}
+    </figure>
+  );
+}
+
+export function DifferenceTable({ rows }: { rows: Measured[] }): JSX.Element | null {
+  const { t, number } = useWords();
+  const compared = rows.filter((row) => Object.keys(row.difference).length > 0);
+  if (compared.length === 0) return null;
+  const metrics = [...new Set(compared.flatMap((row) => Object.keys(row.difference)))];
+  const signed = (value: number): string => `${value > 0 ? "+" : ""}${number(value, 3)}`;
+  const title = t("evaluations.difference", { name: names(rows, t)[0] ?? "" });
+  return (
+    <figure class="plot">
+      <figcaption>{title}</figcaption>
+      <div class="table-scroll" tabIndex={0} role="region" aria-label={title}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">{t("evaluations.metric")}</th>
+              {compared.map((row) => (
+                <th key={row.name} scope="col">
+                  {row.name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {metrics.map((metric) => (
+              <tr key={metric}>
+                <th scope="row">{metric}</th>
+                {compared.map((row) => {
+                  const one = row.difference[metric];
+                  return (
+                    <td key={row.name}>
+                      {one === undefined ? "–" : signed(one.value)}
+                      {one !== undefined && one.low !== null && one.high !== null ? (
+                        <span class="faint small"> {t("evaluations.interval", { low: signed(one.low), high: signed(one.high) })}</span>
+                      ) : null}
+                    </td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </figure>
+  );
+}

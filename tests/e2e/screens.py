@@ -1,0 +1,110 @@
+"""`python -m tests.e2e.screens` (`make screens`): the pictures in docs/screens, of the page on a real server."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.conftest import ROOT, attest_serve, chromium
+from tests.e2e.papers import MARKDOWN, QUESTION, write_handbook
+
+FOLDER = ROOT / "docs" / "screens"
+MAX_BYTES = 150_000
+COLORS = 192
+DEVICES = {"desktop": (1280, 800), "phone": (390, 844)}
+THEMES = ("light", "dark")
+TIMEOUT_MS = 60_000
+
+
+def shoot(page: Page, name: str) -> None:
+    """Writes one picture, with few colours so that it is small; fails when it is not."""
+    page.wait_for_timeout(250)
+    picture = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+    path = FOLDER / f"{name}.png"
+    picture.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise SystemExit(f"{path.name} has {size} bytes, the limit is {MAX_BYTES}: show less in it")
+
+
+def start(browser: Browser, address: str, theme: str, device: str) -> None:
+    """The page before the first document."""
+    context = browser.new_context(
+        viewport=dict(zip(("width", "height"), DEVICES[device], strict=True)), color_scheme=theme, locale="en-US"
+    )
+    page = context.new_page()
+    page.goto(address)
+    expect(page.get_by_text("Drop your first document")).to_be_visible()
+    shoot(page, f"start-{device}-{theme}")
+    context.close()
+
+
+def tour(browser: Browser, address: str, theme: str, device: str) -> None:
+    """Every view once there are documents."""
+    context = browser.new_context(
+        viewport=dict(zip(("width", "height"), DEVICES[device], strict=True)), color_scheme=theme, locale="en-US"
+    )
+    context.set_default_timeout(TIMEOUT_MS)
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_label("Your question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    expect(page.locator(".answer-foot")).to_be_visible()
+    shoot(page, f"ask-{device}-{theme}")
+    page.locator("button.cite").first.click()
+    expect(page.locator(".paper")).to_have_attribute("data-state", "found")
+    shoot(page, f"source-{device}-{theme}")
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Settings").click()
+    shoot(page, f"settings-{device}-{theme}")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Why this answer").click()
+    expect(page.locator("svg.ranks")).to_be_visible()
+    page.locator("svg.ranks").scroll_into_view_if_needed()
+    shoot(page, f"trace-{device}-{theme}")
+    for view, mark in (("Documents", ".document"), ("Collections", ".card"), ("Evaluations", ".empty, form")):
+        page.get_by_role("link", name=view, exact=True).click()
+        expect(page.locator(mark).first).to_be_visible()
+        shoot(page, f"{view.lower()}-{device}-{theme}")
+    context.close()
+
+
+def fill(browser: Browser, address: str, papers: Path) -> None:
+    """Adds the documents through the page."""
+    write_handbook(papers / "Employee handbook.pdf")
+    (papers / "travel.md").write_text(MARKDOWN, encoding="utf-8")
+    (papers / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing of the kind")
+    context = browser.new_context(locale="en-US")
+    context.set_default_timeout(TIMEOUT_MS)
+    page = context.new_page()
+    page.goto(f"{address}/#/documents")
+    page.locator("input[type=file]").set_input_files([str(path) for path in sorted(papers.iterdir())])
+    expect(page.locator(".upload.is-ready")).to_have_count(2, timeout=TIMEOUT_MS)
+    expect(page.locator(".upload.is-failed")).to_have_count(1, timeout=TIMEOUT_MS)
+    context.close()
+
+
+def main() -> int:
+    """Writes all pictures. Returns the exit status."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    looks = [(theme, device) for theme in THEMES for device in DEVICES]
+    with (
+        tempfile.TemporaryDirectory() as home,
+        tempfile.TemporaryDirectory() as papers,
+        attest_serve(Path(home)) as address,
+        chromium() as browser,
+    ):
+        for theme, device in looks:
+            start(browser, address, theme, device)
+        fill(browser, address, Path(papers))
+        for theme, device in looks:
+            tour(browser, address, theme, device)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
