@@ -12,11 +12,29 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from pydantic import SecretStr
+from starlette.routing import Route
 
-from app.api import ask, collections, documents, errors, feedback, health, jobs, reference, search
+from app.api import (
+    ask,
+    collections,
+    content,
+    dify,
+    documents,
+    errors,
+    feedback,
+    health,
+    jobs,
+    query,
+    reference,
+    search,
+    web,
+)
 from app.api.boundary import Boundary
 from app.api.gate import Gate, is_loopback
 from app.api.keys import KeyRing, RateLimiter
+from app.api.mcp import McpEndpoint
+from app.api.openai import surface as openai
+from app.api.openai.error_shape import documented_errors, speaks_openai
 from app.api.state import ApiState
 from app.errors import InvalidInput
 from app.settings import Settings
@@ -39,6 +57,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     """
     keys = KeyRing(secrets_of(settings))
     state = ApiState(settings, services)
+    mcp = McpEndpoint(state)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -47,6 +66,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         try:
             yield
         finally:
+            await mcp.close()
             await loading  # a thread cannot be stopped half-way; what it built must be closed
             await asyncio.to_thread(state.close)
 
@@ -62,8 +82,11 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     )
     app.state.attest = state
     errors.install(app)
-    for surface in (health, documents, jobs, collections, ask, search, feedback, reference):
+    for surface in (health, documents, content, jobs, collections, ask, search, query, feedback, dify, reference, web):
         app.include_router(surface.router)
+    for router in openai.ROUTERS:
+        app.include_router(router)
+    app.router.routes.append(Route("/mcp", endpoint=mcp, methods=["GET", "POST", "DELETE"]))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     limits = settings.limits
     app.add_middleware(
@@ -73,7 +96,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         bound_host=settings.server.host,
         cors_origins=settings.server.cors_origins,
         document_bytes=limits.upload_bytes,
-        batch_documents=limits.batch_documents,
+        form_bytes=limits.form_bytes,
     )
     if settings.server.cors_origins:
         app.add_middleware(
@@ -128,9 +151,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for model in (errors.Problem, errors.FieldProblem):
             models[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
             models[model.__name__].pop("$defs", None)
-        for methods in schema["paths"].values():
+        for path, methods in schema["paths"].items():
             for operation in methods.values():
-                if "HTTPValidationError" in str(operation["responses"].get("422")):  # FastAPI's own; ours are problems
+                if speaks_openai(path):
+                    operation["responses"].pop("422", None)
+                    operation["responses"].update(_string_keys(documented_errors()))
+                elif "HTTPValidationError" in str(operation["responses"].get("422")):  # FastAPI's own, not ours
                     operation["responses"].update(_string_keys(errors.documented(422)))
         models.pop("HTTPValidationError", None)
         models.pop("ValidationError", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,11 @@ from app.types import Hit, Query, RetrievalOptions
 _BREAKDOWNS = (AttestError, RuntimeError, OSError, ValueError, MemoryError)
 
 
+FEEDBACK_CHUNKS = 5
+Expand = Callable[[Sequence[str], SnapshotStatistics], Sequence[Query]]
+"""Texts of the best chunks of a first look, and what terms weigh there → further queries."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retrieved:
     """`hits` in RRF order; `generations[collection]` is what was searched; `statistics` belongs to it."""
@@ -40,6 +45,12 @@ class _Found:
     lexical: list[Ranking] | None
     vectors: Float32 | None
     places: Mapping[Key, Place]
+
+    def joined(self, more: _Found) -> _Found:
+        """What two rounds of queries found; the vectors stay those of the first, the original's among them."""
+        dense = [*(self.dense or ()), *(more.dense or ())] if self.dense is not None else None
+        lexical = [*(self.lexical or ()), *(more.lexical or ())] if self.lexical is not None else None
+        return _Found(dense, lexical, self.vectors, {**self.places, **more.places})
 
 
 class HybridRetriever:
@@ -59,6 +70,7 @@ class HybridRetriever:
         as_of: datetime | None,
         options: RetrievalOptions,
         trace: Trace,
+        expand: Expand | None = None,
     ) -> Retrieved:
         """The best `options.top_k` chunks over every query, retriever and collection.
 
@@ -73,6 +85,8 @@ class HybridRetriever:
             as_of: versions valid at that time instead of the current ones.
             options: which retrievers, how deep, and `rrf_k`.
             trace: receives the stages open, embed, dense, lexical, fuse and fetch.
+            expand: after a first look with `queries`, gives more of them, asked of the same generation; what was found
+                already is kept and not asked again.
 
         Raises:
             InvalidInput: no query, no retriever asked for, `top_k` below 1, or a wrong filter.
@@ -87,6 +101,9 @@ class HybridRetriever:
         if options.late_interaction:
             trace.warnings.append("late interaction is not built into this version; dense and BM25 were used")
         found = self._find(queries, views, options, trace)
+        statistics = SnapshotStatistics([view.snapshot for view in views])
+        if expand is not None and (more := expand(self._feedback(found, options), statistics)):
+            found = found.joined(self._find(more, views, options, trace))
         with trace.stage("fuse", rrf_k=options.rrf_k) as stage:
             rankings = [*(found.dense or ()), *(found.lexical or ())]
             fused = reciprocal_rank_fusion([[key for key, _ in ranking] for ranking in rankings], options.rrf_k)
@@ -98,8 +115,15 @@ class HybridRetriever:
         return Retrieved(
             hits,
             {view.collection: view.snapshot.generation for view in views},
-            SnapshotStatistics([view.snapshot for view in views]),
+            statistics,
         )
+
+    def _feedback(self, found: _Found, options: RetrievalOptions) -> list[str]:
+        """The texts of the best chunks so far, best first."""
+        rankings = [[key for key, _ in ranking] for ranking in (*(found.dense or ()), *(found.lexical or ()))]
+        best = [key for key, _ in reciprocal_rank_fusion(rankings, options.rrf_k)[:FEEDBACK_CHUNKS]]
+        chunks = self._catalog.get_chunks(best)
+        return [chunks[key].text for key in best if key in chunks]
 
     def _find(self, queries: Sequence[Query], views: Sequence[View], options: RetrievalOptions, trace: Trace) -> _Found:
         texts = [query.text for query in queries]

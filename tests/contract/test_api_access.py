@@ -27,6 +27,7 @@ REQUESTS = {
     ("GET", "/v1/documents"): "read",
     ("GET", "/v1/documents/none"): "read",
     ("GET", "/v1/documents/none/text"): "read",
+    ("GET", "/v1/documents/none/content"): "read",
     ("GET", "/v1/documents/none/chunks"): "read",
     ("GET", "/v1/documents/none/versions"): "read",
     ("POST", "/v1/documents"): "write",
@@ -73,6 +74,7 @@ REQUESTS = {
     ("POST", "/v1/vector_stores/none/file_batches/none/cancel"): "write",
     ("GET", "/v1/vector_stores/none/file_batches/none/files"): "read",
     ("POST", "/retrieval"): "read",
+    ("POST", "/v1/query/translate"): "read",
 }
 BODIES = {
     "/v1/ask": {"question": "q"},
@@ -91,6 +93,7 @@ BODIES = {
     "/v1/vector_stores/none/files": {"file_id": "none"},
     "/v1/vector_stores/none/file_batches": {"file_ids": ["none"]},
     "/v1/vector_stores/none/file_batches/none/cancel": {},
+    "/v1/query/translate": {"question": "q"},
     "/retrieval": {"knowledge_id": "default", "query": "q", "retrieval_setting": {"top_k": 1}},
 }
 
@@ -140,10 +143,10 @@ async def test_the_matrix_covers_every_route(api):
     assert {(method, re.sub(r"{\w+}", "{}", path)) for method, path in served} == covered
 
 
-async def test_health_alone_needs_no_key(api):
-    for path in ("/health/live", "/health/ready"):
+async def test_health_and_the_page_alone_need_no_key(api):
+    for path in ("/health/live", "/health/ready", "/"):
         assert (await api.client.get(path, headers={"Authorization": ""})).status_code == 200
-    for path in ("/", "/docs", "/openapi.json", "/metrics", "/nope"):
+    for path in ("/docs", "/openapi.json", "/metrics", "/nope"):
         assert_problem(await api.client.get(path, headers={"Authorization": ""}), 401)
     assert (await api.client.get("/docs", headers={"Authorization": "", "X-API-Key": "reader"})).status_code == 200
 
@@ -163,6 +166,7 @@ async def test_a_key_sees_its_own_collections_only(api):
         ("GET", "/v1/documents?collection=default", None),
         ("GET", f"/v1/documents/{secret}", None),
         ("GET", f"/v1/documents/{secret}/text", None),
+        ("GET", f"/v1/documents/{secret}/content", None),
         ("GET", f"/v1/documents/{secret}/chunks", None),
         ("GET", f"/v1/documents/{secret}/versions", None),
         ("PUT", f"/v1/documents/{secret}", {"text": "mine now"}),

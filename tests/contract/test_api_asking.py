@@ -219,7 +219,41 @@ async def test_every_option_of_the_contract_is_taken(api):
     assert response.status_code == 200, response.text
     answer = response.json()
     assert answer["abstained"] is False
-    assert any("multi_query" in warning for warning in answer["warnings"])
+    translated = next(stage for stage in answer["trace"]["stages"] if stage["stage"] == "translate")
+    assert translated["detail"]["requested"] == ["multi_query", "hyde", "decompose", "step_back"]
+    assert translated["detail"]["queries"][0] == {"kind": "original", "text": "What is the zebra fee?"}
+    assert answer["warnings"] == []
+
+
+async def test_translations_are_shown_without_being_asked(api):
+    await api.add(ASTRAL)
+    body = {"question": "What was the zebra fee in 2024?", "kinds": ["step_back", "hyde"]}
+    done = (await api.client.post("/v1/query/translate", json=body)).json()
+    assert done["queries"][0] == {"kind": "original", "text": "What was the zebra fee in 2024?", "parent": None}
+    assert {
+        "kind": "step_back",
+        "text": "What was the zebra fee?",
+        "parent": "What was the zebra fee in 2024?",
+    } in done["queries"]
+    assert any(query["kind"] == "hyde" and "30 euros" in query["text"] for query in done["queries"])
+    assert [(step["kind"], step["how"], step["error"]) for step in done["steps"]] == [
+        ("step_back", "rules", None),
+        ("hyde", "rules", None),
+    ]
+    assert_problem(await api.client.post("/v1/query/translate", json={"question": " "}), 422)
+    assert_problem(await api.client.post("/v1/query/translate", json={"question": "x", "kinds": ["guess"]}), 422)
+    assert_problem(await api.client.post("/v1/query/translate", json={"question": "x", "collections": ["no"]}), 404)
+
+
+async def test_a_follow_up_is_understood_from_its_history(api):
+    await api.add(ASTRAL)
+    history = [{"role": "user", "content": "What is the zebra fee?"}, {"role": "assistant", "content": "30 euros. [1]"}]
+    body = {"question": "What about it?", "history": history, "trace": True}
+    answer = (await api.client.post("/v1/ask", json=body)).json()
+    assert answer["question"] == "What about it?"
+    condensed = next(stage for stage in answer["trace"]["stages"] if stage["stage"] == "condense")
+    assert "zebra fee" in condensed["detail"]["question"]
+    assert "30 euros" in answer["answer"]
 
 
 async def test_a_threshold_of_the_callers_decides(api):

@@ -1,0 +1,73 @@
+"""Relevance of a caller's own texts to a query: the shipped model over a list that no index holds."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from app.index.analysis import analyze
+from app.protocols import Encoder
+from app.rerank.ranker import Ranker
+from app.types import Hit, StoredChunk
+
+
+class TextStatistics:
+    """Corpus statistics of the list itself: what a term weighs among the texts that compete."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        terms = [analyze(text) for text in texts]
+        self._rows = len(terms)
+        self._df = Counter(term for found in terms for term in set(found))
+        self._avgdl = sum(map(len, terms)) / max(1, self._rows)
+
+    @property
+    def avgdl(self) -> float:
+        return self._avgdl
+
+    def idf(self, terms: Sequence[str]) -> dict[str, float]:
+        """ln(1 + (N − df + ½) / (df + ½)). Source: Robertson and Zaragoza, 2009."""
+        return {
+            term: math.log(1 + (self._rows - self._df[term] + 0.5) / (self._df[term] + 0.5))
+            for term in dict.fromkeys(terms)
+        }
+
+
+def score_texts(query: str, texts: Sequence[str], encoder: Encoder, ranker: Ranker | None) -> list[float]:
+    """Relevance in [0, 1] of each text, in the order given: the logistic of the model's score, or without a model
+    the cosine moved into [0, 1].
+
+    Args:
+        query: what the texts are ordered for.
+        texts: at least one.
+        encoder: gives the cosines, a feature of the model.
+        ranker: None where reranking is off.
+    """
+    vectors = encoder.encode_passages(list(texts))
+    cosines = (vectors @ encoder.encode_queries([query])[0]).tolist()
+    if ranker is None:
+        return [min(1.0, max(0.0, (1 + cosine) / 2)) for cosine in cosines]
+    hits = [Hit(_chunk(ordinal, text), {"cosine": cosines[ordinal]}) for ordinal, text in enumerate(texts)]
+    scored = ranker.rerank(query, hits, TextStatistics(texts))
+    logits = {hit.chunk.ordinal: hit.scores["rerank"] for hit in scored}
+    return [1 / (1 + math.exp(-max(-60.0, min(60.0, logits[ordinal])))) for ordinal in range(len(texts))]
+
+
+def _chunk(ordinal: int, text: str) -> StoredChunk:
+    return StoredChunk(
+        chunk_id=f"0-{ordinal}",
+        version_id=0,
+        ordinal=ordinal,
+        document_id=f"text-{ordinal}",
+        version=1,
+        collection="",
+        title="",
+        source_url=None,
+        media_type="text/plain",
+        text=text,
+        char_start=0,
+        char_end=len(text),
+        page=None,
+        heading_path=(),
+        metadata={},
+    )

@@ -1,0 +1,122 @@
+"""What each kind of query translation is worth: recall@10 and nDCG@10 of RRF over all its queries, and its milliseconds.
+
+    python -m benchmarks.query_translation --data DIR [--collections NAME …] [--max-queries 150] [--cache DIR]
+
+DIR (or ATTEST_DATA_DIR) holds `ir/NAME/` collections, which are not part of this repository. No reranking: what is
+measured is what the translations bring before the cut. The rules alone write them here (no language model); they were
+made without looking at these collections' judgements, so every collection is held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from app.embedding.loading import load_encoder
+from app.index.generations import IndexStore, PreparedVersion
+from app.index.snapshot import Snapshot
+from app.protocols import Encoder
+from app.query.translation import KINDS, Translator
+from app.rerank.candidates import ndcg
+from app.rerank.collections import Collection, load_collection
+from app.types import ScoredSlot
+
+DEPTH, RRF_K, CUT, FEEDBACK = 50, 60, 10, 5
+NAMES = ("medline", "cisi", "cranfield", "nq_oracle", "adi", "cmrc2018_zh")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("ATTEST_DATA_DIR"), help="folder with ir/NAME/")
+    parser.add_argument("--collections", nargs="+", default=list(NAMES))
+    parser.add_argument("--max-queries", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.data is None or not Path(arguments.data).is_dir():
+        sys.stderr.write(f"--data {arguments.data}: no such folder; name one that holds ir/NAME/ collections\n")
+        return 2
+    encoder = load_encoder()
+    choices: dict[str, tuple[str, ...]] = {"none": (), **{kind: (kind,) for kind in KINDS}, "all": KINDS}
+    print(f"{'collection':14}" + "".join(f"{name:>26}" for name in choices))
+    print(f"{'':14}" + f"{'recall nDCG  used    ms':>26}" * len(choices))
+    means: dict[str, list[tuple[float, float]]] = {name: [] for name in choices}
+    for name in arguments.collections:
+        collection = load_collection(
+            Path(arguments.data) / "ir" / name, max_queries=arguments.max_queries, seed=arguments.seed
+        )
+        rows = measure(collection, encoder, choices)
+        for choice, (recall, gain, _, _) in rows.items():
+            means[choice].append((recall, gain))
+        cells = (f"{100 * r:8.1f}{100 * g:6.1f}{100 * used:5.0f}%{ms:6.0f}" for r, g, used, ms in rows.values())
+        print(f"{name:14}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
+    averages = ([100 * statistics.fmean(column) for column in zip(*pairs, strict=True)] for pairs in means.values())
+    print(f"{'mean':14}" + "".join(f"{f'{recall:8.1f}{gain:6.1f}':>15}{'':11}" for recall, gain in averages))
+    return 0
+
+
+def measure(
+    collection: Collection, encoder: Encoder, choices: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[float, float, float, float]]:
+    """Per choice of kinds: mean recall@10, mean nDCG@10, share of questions with a translation, median added ms."""
+    texts = [document.embedding_text for document in collection.documents]
+    with TemporaryDirectory(prefix="attest-translation-") as folder:
+        store = IndexStore(
+            Path(folder), encoder_name=encoder.name, embed_dim=encoder.embed_dim, exact_below=len(texts) + 1
+        )
+        index = store.collection(1)
+        prepared = PreparedVersion(1, collection.name, texts, encoder.encode_passages(texts))
+        index.publish([prepared], valid_from=datetime.now(UTC))
+        snapshot = index.snapshot()
+        translator = Translator()
+        scores: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in choices}
+        for query_id, question in collection.queries:
+            first = rankings(snapshot, encoder, [question])
+            feedback = [texts[ordinal] for _, ordinal in snapshot.locate(fused(first)[:FEEDBACK])]
+            for name, kinds in choices.items():
+                started = time.perf_counter()
+                done = translator.translate(question, kinds, feedback=feedback, statistics=snapshot)
+                added = [query.text for query in done.queries[1:]]
+                lists = first + (rankings(snapshot, encoder, added) if added else [])
+                best = fused(lists)[:CUT]
+                elapsed_ms = 1_000 * (time.perf_counter() - started)
+                found = [collection.documents[ordinal].id for _, ordinal in snapshot.locate(best)]
+                grades = collection.qrels[query_id]
+                recall = len(set(found) & grades.keys()) / len(grades)
+                gain = ndcg([grades.get(document, 0.0) for document in found], sorted(grades.values(), reverse=True))
+                scores[name].append((recall, gain, float(bool(added)), elapsed_ms))
+    return {
+        name: (
+            statistics.fmean(row[0] for row in rows),
+            statistics.fmean(row[1] for row in rows),
+            statistics.fmean(row[2] for row in rows),
+            statistics.median(row[3] for row in rows),
+        )
+        for name, rows in scores.items()
+    }
+
+
+def rankings(snapshot: Snapshot, encoder: Encoder, queries: Sequence[str]) -> list[list[ScoredSlot]]:
+    """Dense and BM25 rankings of every query."""
+    dense = snapshot.search_dense(encoder.encode_queries(list(queries)), DEPTH)
+    lexical = snapshot.search_lexical(list(queries), DEPTH)
+    return [*map(list, dense), *map(list, lexical)]
+
+
+def fused(lists: Sequence[Sequence[ScoredSlot]]) -> list[int]:
+    """Slots by reciprocal rank fusion, ties by slot."""
+    rrf: dict[int, float] = {}
+    for ranking in lists:
+        for rank, row in enumerate(ranking, start=1):
+            rrf[row.slot] = rrf.get(row.slot, 0.0) + 1 / (RRF_K + rank)
+    return sorted(rrf, key=lambda slot: (-rrf[slot], slot))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
