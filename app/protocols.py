@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from app.types import Generated, GenerationOptions, Prompt
+from app.types import Generated, GenerationOptions, Message, Prompt
 
 Float32 = npt.NDArray[np.float32]
 
@@ -47,3 +47,42 @@ class Generator(Protocol):
         self, prompt: Prompt, options: GenerationOptions, cancelled: Callable[[], bool] = lambda: False
     ) -> Generated:
         """Raises `Cancelled` between two steps once `cancelled()` is true."""
+
+
+OnText = Callable[[str, Generated], bool]
+"""Takes the next piece of an answer and all of it so far; says whether anything has reached the reader's eyes."""
+
+
+@runtime_checkable
+class StreamingGenerator(Generator, Protocol):
+    """A `Generator` that can show its answer while it writes it."""
+
+    def stream(
+        self, prompt: Prompt, options: GenerationOptions, cancelled: Callable[[], bool], on_text: OnText
+    ) -> Generated:
+        """As `generate`; the pieces given to `on_text` join to `Generated.text` exactly.
+
+        The `Generated` that comes with a piece promises: what is verified stays verified, and the evidence of the
+        whole answer will not be weaker.
+        """
+
+
+class TextModel(Protocol):
+    """A model that follows instructions: a local or remote chat model. The bundled reader is none."""
+
+    @property
+    def name(self) -> str: ...
+
+    def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        schema: Mapping[str, Any] | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> str:
+        """The text that continues the conversation, obeying the JSON Schema where the model can be bound to one.
+
+        Raises:
+            Cancelled: soon after `cancelled()` is true. Unavailable, Overloaded: the model can not answer, or not now.
+        """

@@ -10,8 +10,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,8 +27,12 @@ NOT_SETTINGS = frozenset({"ATTEST_FORBID_SKIPS", "ATTEST_DATA_DIR", "ATTEST_PUBL
 """Environment names with our prefix that belong to tests, benchmarks and the compose file."""
 
 
+_REMOTE_THREADS = 16
+_SECRET = frozenset({"api_keys", "api_key", "base_url"})  # fields whose value no message repeats
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
@@ -35,7 +40,10 @@ class ServerSettings(Section):
     port: int = Field(8000, ge=0, le=65535)
     allow_open: bool = Field(False, description="bind a non-loopback address without API keys; said in so many words")
     cors_origins: tuple[str, ...] = ()
-    model_threads: int = Field(1, ge=1, le=64, description="requests inside the models at once")
+    open_webui_sources: bool = Field(False, description="send Open WebUI's source frames with every chat completion")
+    model_threads: int | None = Field(
+        None, ge=1, le=64, description="requests answered at once; none: 1, or as many as the language model takes"
+    )
     model_queue: int = Field(32, ge=0, description="requests waiting for the models; past that, 429")
 
 
@@ -62,8 +70,11 @@ class EmbeddingSettings(Section):
         None, description="a local folder, or the name of a hub model; none: the all-MiniLM-L6-v2 in the package"
     )
     revision: str | None = None
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    batch_tokens: int = Field(4_096, ge=256)
+    engine: Literal["auto", "core", "sentence_transformers"] = Field(
+        "auto", description="core: our transformer, for BERT-like models; auto: sentence-transformers for the others"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    batch_tokens: int = Field(1_024, ge=256)
     threads: int | None = Field(None, ge=1)
 
 
@@ -79,6 +90,10 @@ class RetrievalSettings(Section):
     rrf_k: int = Field(60, ge=1)
 
 
+class QuerySettings(Section):
+    budget_ms: float = Field(4_000.0, gt=0, description="for all translations of one question together")
+
+
 class RerankSettings(Section):
     enabled: bool = True
     model: Path | None = Field(None, description="a LightGBM model file; none: the shipped one")
@@ -89,13 +104,78 @@ class ContextSettings(Section):
     budget_tokens: int = Field(2_000, ge=64)
 
 
+class RemoteSettings(Section):
+    """An OpenAI-compatible server; used when `generation.model` is `remote:MODEL`."""
+
+    base_url: str | None = Field(None, description="up to /chat/completions, such as http://127.0.0.1:8080/v1")
+    api_key: SecretStr | None = Field(None, description="sent as a bearer token; none: no token")
+    connect_s: float = Field(5.0, gt=0)
+    first_token_s: float = Field(60.0, gt=0, description="longest wait for the first text, and between two pieces")
+    total_s: float = Field(300.0, gt=0)
+    attempts: int = Field(3, ge=1, le=10, description="of one request, while no text has come")
+    breaker_failures: int = Field(5, ge=1, description="failures in a row after which the server is left alone")
+    breaker_open_s: float = Field(30.0, gt=0, description="for how long")
+    logprobs: bool = Field(False, description="ask for log-probabilities; they lower the confidence of unsure text")
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be http://HOST… or https://HOST…")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold neither a user, nor a query, nor a fragment: a key goes into api_key")
+        return url.rstrip("/").removesuffix("/chat/completions")
+
+
+class LocalSettings(Section):
+    """A language model on this machine; used when `generation.model` is `local:FOLDER_OR_HUB_NAME`."""
+
+    dtype: Literal["auto", "fp32", "bf16", "int8", "int4"] = Field(
+        "auto", description="of the weights; auto: bf16 where the CPU computes in it, else fp32"
+    )
+    context_tokens: int = Field(8_192, ge=256, description="longest prompt and answer; at most what the model takes")
+    cache_bytes: int = Field(2**30, ge=2**20, description="memory for keys and values")
+    max_batch: int = Field(8, ge=1, le=256, description="answers written at once")
+    download: bool = Field(False, description="fetch a hub model that is not on this machine")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+
+
 class GenerationSettings(Section):
+    model: str = Field(
+        "bundled", description="bundled, local:FOLDER_OR_HUB_NAME, or remote:MODEL of an OpenAI-compatible server"
+    )
     generator: Literal["reader", "sentences"] = Field(
-        "reader", description="reader: the bundled transformer; sentences: the best-matching sentence, no model"
+        "reader",
+        description="the bundled one; reader: the transformer; sentences: the best-matching sentence, no model",
     )
     reader: Path | None = Field(None, description="folder of reader weights; none: the bundled ones")
+    remote: RemoteSettings = RemoteSettings()
+    local: LocalSettings = LocalSettings()
+    on_failure: Literal["bundled", "fail"] = Field(
+        "bundled", description="when the model can't answer: the bundled generator with a warning, or a 503"
+    )
     threads: int | None = Field(None, ge=1)
     abstain_below: float | None = Field(None, ge=0, le=1, description="confidence threshold; none: the calibrated one")
+
+    @field_validator("model")
+    @classmethod
+    def _known_kind(cls, model: str) -> str:
+        kind, _, name = model.partition(":")
+        if model != "bundled" and not (kind in ("local", "remote") and name.strip()):
+            raise ValueError("must be bundled, local:FOLDER_OR_HUB_NAME or remote:MODEL")
+        return model
+
+    @model_validator(mode="after")
+    def _remote_has_an_address(self) -> GenerationSettings:
+        if self.model.startswith("remote:") and self.remote.base_url is None:
+            raise ValueError(
+                "model is remote, but there is no address: set ATTEST_GENERATION__REMOTE__BASE_URL, such as "
+                "http://127.0.0.1:8080/v1"
+            )
+        return self
 
 
 class WorkerSettings(Section):
@@ -110,7 +190,12 @@ class Settings(BaseSettings):
     """Everything that can be set. Read only by `main`, `__main__`, the bootstraps and the worker."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ATTEST_", env_nested_delimiter="__", extra="forbid", frozen=True, toml_file="attest.toml"
+        env_prefix="ATTEST_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        toml_file="attest.toml",
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(Path("~/.attest"), description="where everything that must survive lives")
@@ -126,6 +211,7 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = EmbeddingSettings()
     index: IndexSettings = IndexSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    query: QuerySettings = QuerySettings()
     rerank: RerankSettings = RerankSettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
@@ -142,6 +228,14 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(SecretStr(key.strip()) for key in value.split(",") if key.strip()) or None
         return value
+
+    @property
+    def model_threads(self) -> int:
+        """Requests answered at once: a remote model only waits, a local one batches, the bundled one fills the CPU."""
+        if self.server.model_threads is not None:
+            return self.server.model_threads
+        kind = self.generation.model.partition(":")[0]
+        return {"remote": _REMOTE_THREADS, "local": self.generation.local.max_batch}.get(kind, 1)
 
     @property
     def database_url(self) -> str:
@@ -193,5 +287,7 @@ def _problem(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"{where} is no setting (remove or rename it)"
-    given = "" if problem["loc"][:1] == ("api_keys",) else f", given {problem['input']!r:.80}"
+    # a section as a whole may hold a key, and an address may hold a password
+    shown = not isinstance(problem["input"], Mapping | BaseModel) and _SECRET.isdisjoint(problem["loc"])
+    given = f", given {problem['input']!r:.80}" if shown else ""
     return f"{where}: {problem['msg']}{given}"

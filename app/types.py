@@ -147,7 +147,7 @@ class RetrievalOptions:
 class GenerationOptions:
     model: str | None = None
     mode: Literal["fusion", "rag_sequence", "rag_token"] = "fusion"
-    max_tokens: int = 64
+    max_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
@@ -192,13 +192,18 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The assembled context. `text` is exactly what a text generator receives; a reader takes question and passages."""
+    """The assembled context. `text` is exactly what a text generator receives; a reader takes question and passages.
+
+    `text` begins with `instruction`, which a chat model gets as its system message, after it the turns of `history`.
+    """
 
     question: str
     passages: tuple[Passage, ...]
     text: str
     tokens: int
     dropped: tuple[str, ...] = ()  # chunk ids left out, each followed by ": reason"
+    instruction: str = ""
+    history: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +226,28 @@ class Evidence:
     runner_up: str | None = None
     runner_up_logprob: float | None = None
     question_coverage: float | None = None  # idf-weighted share of the question's terms in the passages
+    span_over_null: float | None = None  # the answer's start and end logits over its passage's own no-answer score
+    support: float | None = None  # of free text: how far its claims are carried by the passages, 0 when none is
+    document_posterior: tuple[float, ...] = ()  # p(z | x, y) of each passage in the RAG modes, sums to 1; else empty
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`Generated.text[char_start:char_end]`, with a marker after it, is said in `Generated.spans[span]`."""
+
+    char_start: int
+    char_end: int
+    span: int
+    support: float  # in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
     """A generator's output before citations are verified.
 
-    `text` is the short answer; `spans` says where each part of it was copied from (empty for free text).
+    A copying generator's `text` is the short answer, and `spans` says where each part of it was copied from. A free
+    writer's `text` is the whole answer: `[k]` in it points at `spans[k - 1]`, the sentences that carry the claim, and
+    `claims` names each marked stretch; it is None for copying ones.
     `answered` is false when the generator itself chose "no answer"; `text` may then still hold its best guess.
     """
 
@@ -238,6 +258,9 @@ class Generated:
     prompt_tokens: int
     completion_tokens: int
     model: str
+    claims: tuple[Claim, ...] | None = None
+    warnings: tuple[str, ...] = ()  # for the caller: what was done instead of what was asked
+    detail: Mapping[str, Any] = field(default_factory=dict)  # for the trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,3 +309,5 @@ class Answer:
     completion_tokens: int
     timings_ms: Mapping[str, float]
     trace: tuple[StageTrace, ...] = ()
+    confidence_kind: Literal["calibrated", "support"] = "calibrated"
+    document_posterior: tuple[float, ...] = ()  # p(z | x, y) of each of `passages` in the RAG modes, else empty

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -65,6 +65,14 @@ class PassageBody(WireResponse):
         )
 
 
+class DocumentPosteriorBody(WireResponse):
+    """How likely one passage is to be what the answer comes from, by the generator's own account."""
+
+    document_id: str
+    chunk_id: str
+    probability: float
+
+
 class UsageBody(WireResponse):
     prompt_tokens: int
     completion_tokens: int
@@ -76,7 +84,11 @@ class AnswerBody(WireResponse):
     answer: str = Field(examples=["Net revenue in 2024 was $3.5 million. [1]"])
     short_answer: str = Field(examples=["$3.5 million"])
     abstained: bool
-    confidence: float = Field(description="calibrated probability that the answer is right, in [0, 1]")
+    confidence: float = Field(description="how sure the answer is, in [0, 1]; confidence_kind says what it measures")
+    confidence_kind: Literal["calibrated", "support"] = Field(
+        description="calibrated: the probability that the answer is right; support: how far a language model's claims "
+        "are carried by the passages that it cites"
+    )
     threshold: float = Field(description="below this confidence the answer is a refusal")
     citations: list[CitationBody]
     model: str
@@ -84,6 +96,11 @@ class AnswerBody(WireResponse):
     usage: UsageBody
     timings_ms: dict[str, float] = Field(examples=[{"retrieve": 8.1, "generate": 120.4, "total": 141.0}])
     warnings: list[str] = Field(description="what was asked for and could not be done")
+    document_posterior: list[DocumentPosteriorBody] = Field(
+        default_factory=list,
+        description="p(passage | question, answer) of each passage that was read, in the modes rag_sequence and "
+        "rag_token; sums to 1",
+    )
     trace: TraceBody | None = None
 
 
@@ -95,6 +112,13 @@ def citation_body(citation: Citation) -> CitationBody:
 def answer_body(answer: Answer, trace: Trace, *, with_trace: bool) -> AnswerBody:
     """The answer as it goes over the wire; the trace only when it was asked for."""
     optional: dict[str, Any] = {}
+    if answer.document_posterior:
+        optional["document_posterior"] = [
+            DocumentPosteriorBody(
+                document_id=passage.hit.chunk.document_id, chunk_id=passage.hit.chunk.chunk_id, probability=probability
+            )
+            for passage, probability in zip(answer.passages, answer.document_posterior, strict=True)
+        ]
     if with_trace:
         stages = [StageBody.of(stage) for stage in answer.trace]
         optional["trace"] = TraceBody(request_id=trace.request_id, stages=stages)
@@ -105,6 +129,7 @@ def answer_body(answer: Answer, trace: Trace, *, with_trace: bool) -> AnswerBody
         short_answer=answer.short_answer,
         abstained=answer.abstained,
         confidence=answer.confidence,
+        confidence_kind=answer.confidence_kind,
         threshold=answer.threshold,
         citations=[citation_body(citation) for citation in answer.citations],
         model=answer.model,

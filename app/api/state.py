@@ -36,7 +36,7 @@ class ApiState:
         self._services: Services | None = None
         self._owns_services = services is None
         self._blocking = ThreadPoolExecutor(_CATALOG_THREADS, thread_name_prefix="attest-catalog")
-        self.models = ModelExecutor(settings.server.model_threads, settings.server.model_queue, self._gauge_depth)
+        self.models = ModelExecutor(settings.model_threads, settings.server.model_queue, self._gauge_depth)
         if services is not None:
             self._services = services
 

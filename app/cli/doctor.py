@@ -62,6 +62,8 @@ def examine(home: HomeOption = None) -> Iterator[Finding]:
     encoder: list[Encoder] = []
     yield _attempt("encoder", lambda: _encoder(settings, encoder))
     yield _attempt("reader", lambda: _reader(settings))
+    if settings.generation.model != "bundled":
+        yield _attempt("language model", lambda: examine_language_model(settings))
     yield _attempt("reranker", lambda: _reranker(settings))
     if not (settings.home / "attest.db").exists():
         yield Finding("documents", "note", "none yet", "attest ingest PATH")
@@ -161,6 +163,53 @@ def _reader(settings: Settings) -> Finding:
     from app.generation.reader import load_reader
 
     return Finding("reader", "ok", load_reader(settings.generation.reader).name)
+
+
+def examine_language_model(settings: Settings) -> Finding:
+    """What of the model that `ATTEST_GENERATION__MODEL` names is there. Raises AttestError where it is nowhere."""
+    kind, _, name = settings.generation.model.partition(":")
+    if kind == "remote":
+        return _remote_model(settings, name)
+    from app.cli.models import look_at
+    from app.generation.model_place import find_model
+
+    here = settings.generation.local
+    found = look_at(find_model(name, settings.home / "models", download=here.download, revision=here.revision))
+    if found.runs != "generate":
+        return Finding("language model", "problem", f"{found.folder}: {found.reason}", "attest models lists what runs")
+    detail = f"{found.folder}, {found.family}, {found.parameters:,} parameters"
+    if found.reason:
+        return Finding("language model", "note", f"{detail}; {found.reason}", "take its Instruct or Chat version")
+    return Finding("language model", "ok", detail)
+
+
+def _remote_model(settings: Settings, name: str) -> Finding:
+    """Asks the server for its list of models, which costs it nothing."""
+    import httpx
+
+    from app.generation.remote import is_near
+
+    server = settings.generation.remote
+    headers = {"Authorization": f"Bearer {server.api_key.get_secret_value()}"} if server.api_key else {}
+    try:
+        with httpx.Client(timeout=server.connect_s, trust_env=not is_near(str(server.base_url))) as http:
+            answer = http.get(f"{server.base_url}/models", headers=headers)
+    except httpx.HTTPError as error:
+        what = f"{server.base_url} does not answer ({type(error).__name__})"
+        return Finding(
+            "language model", "problem", what, "start the server, or correct ATTEST_GENERATION__REMOTE__BASE_URL"
+        )
+    if answer.status_code in (401, 403):
+        what = f"{server.base_url} refuses the key (HTTP {answer.status_code})"
+        return Finding("language model", "problem", what, "correct ATTEST_GENERATION__REMOTE__API_KEY")
+    try:
+        listed = [str(each["id"]) for each in answer.json()["data"]]
+    except (ValueError, KeyError, TypeError):
+        return Finding("language model", "note", f"{server.base_url} answers, and lists no models", "ask a question")
+    if name not in listed:
+        near = ", ".join(listed[:5]) or "none"
+        return Finding("language model", "note", f"{server.base_url} does not list {name!r}", f"it lists {near}")
+    return Finding("language model", "ok", f"{name} at {server.base_url}")
 
 
 def _reranker(settings: Settings) -> Finding:

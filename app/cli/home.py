@@ -37,13 +37,19 @@ def prepare(home: Path | None = None, *, serving: bool = False) -> Settings:
         InvalidInput: a setting is unknown or out of range.
         Unavailable: the home directory can not be made or written.
     """
+    settings = quiet_settings(home, serving=serving)
+    check_writable(settings.home)
+    return settings
+
+
+def quiet_settings(home: Path | None = None, *, serving: bool = False) -> Settings:
+    """As `prepare`, for commands that write nothing: the home need not exist. Raises `InvalidInput` as it does."""
     from app.settings import load_settings
     from app.telemetry import configure_logging
 
     settings = load_settings(home=home)
     quiet = not serving and "log_level" not in settings.model_fields_set
     configure_logging("WARNING" if quiet else settings.log_level, settings.log_json)
-    check_writable(settings.home)
     return settings
 
 

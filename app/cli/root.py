@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import ask, doctor, index, ingest, serve, status, train
+from app.cli import ask, doctor, generate, index, ingest, models, serve, status, train
 from app.errors import AttestError, InvalidInput
 
 cli = typer.Typer(
@@ -24,6 +24,8 @@ cli.command("worker")(serve.worker)
 cli.command("ingest")(ingest.ingest)
 cli.command("ask")(ask.ask)
 cli.command("search")(ask.search)
+cli.command("generate")(generate.generate)
+cli.command("models")(models.models)
 cli.command("status")(status.status)
 cli.command("doctor")(doctor.doctor)
 cli.command("reindex")(index.reindex)

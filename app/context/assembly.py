@@ -9,7 +9,7 @@ from app.context.overlap import DUPLICATE_CONTAINMENT, MIN_REST_CHARS, Shingles,
 from app.context.templates import Template, template_for
 from app.errors import InvalidInput
 from app.index.analysis import sentence_spans
-from app.types import Hit, Passage, Prompt
+from app.types import Hit, Message, Passage, Prompt
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -22,6 +22,8 @@ def assemble(
     budget_tokens: int,
     count_tokens: CountTokens,
     template: str,
+    refusal: str = "",
+    history: Sequence[Message] = (),
 ) -> Prompt:
     """The prompt of the best hits, in their order, numbered from 1.
 
@@ -37,13 +39,15 @@ def assemble(
         budget_tokens: of the passages as the template renders them; question and instruction come on top.
         count_tokens: tokens of each text, without special tokens.
         template: the generator's name.
+        refusal: the sentence that an instructed generator is to say when the passages hold no answer.
+        history: earlier turns, handed on as they are.
 
     Raises:
         InvalidInput: `max_chunks` or `budget_tokens` is below 1.
     """
     if max_chunks < 1 or budget_tokens < 1:
         raise InvalidInput(f"max_chunks ({max_chunks}) and budget_tokens ({budget_tokens}) must be at least 1")
-    chosen = template_for(template)
+    chosen = template_for(template, question)
     passages: list[Passage] = []
     known: list[Shingles] = []
     dropped: list[str] = []
@@ -73,8 +77,16 @@ def assemble(
         left_tokens -= tokens
         passages.append(passage)
         known.append(own)
-    text = chosen.render(question, passages)
-    return Prompt(question, tuple(passages), text, count_tokens([text])[0], tuple(dropped))
+    text = chosen.render(question, passages, refusal)
+    return Prompt(
+        question=question,
+        passages=tuple(passages),
+        text=text,
+        tokens=count_tokens([text])[0],
+        dropped=tuple(dropped),
+        instruction=chosen.instruct(refusal),
+        history=tuple(history),
+    )
 
 
 def _passage(number: int, hit: Hit, start: int, end: int) -> Passage:

@@ -1,7 +1,8 @@
-"""From copied spans to an answer whose every claim points at verified characters of its source.
+"""From spans to an answer whose every claim points at verified characters of its source.
 
-The reader copies its short answer from the passages; the sentence around each copied span becomes the quote. A citation
-leaves this module only if `document_text[char_start:char_end] == quote` holds against the text in the catalog.
+The reader copies its short answer from the passages; the sentence around each copied span becomes the quote. A language
+model writes the whole answer, and `cited_text` found the quote for each marked claim. Either way a citation leaves this
+module only if `document_text[char_start:char_end] == quote` holds against the text in the catalog.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from app.errors import IntegrityError
 from app.index.analysis import sentence_spans
+from app.index.languages import detect_language
 from app.types import Citation, Generated, Passage, PassageSpan, Prompt
 
 MAX_QUOTE_CHARS = 600
@@ -32,7 +34,7 @@ class Composed:
 
 def abstention_text(question: str) -> str:
     """The honest refusal, in Chinese for a Chinese question and in English otherwise."""
-    if _CJK.search(question):
+    if detect_language(question) == "zh":
         return "所提供的文档中没有这个问题的答案。"
     return "The documents don't say."
 
@@ -41,7 +43,8 @@ def compose(generated: Generated, prompt: Prompt, texts: Mapping[int, str]) -> C
     """The answer to show: the short answer, then the sentence or sentences that carry it, each with its `[n]`.
 
     Args:
-        generated: the generator's copied text; `spans` name where in the prompt's passages each part comes from.
+        generated: the generator's text; `spans` name where in the prompt's passages each part comes from. With `claims`
+            the text is shown as it is, its `[k]` naming `spans[k - 1]`.
         prompt: the passages that the generator saw.
         texts: version id → the whole extracted text, from the catalog, against which quotes are checked.
 
@@ -51,7 +54,9 @@ def compose(generated: Generated, prompt: Prompt, texts: Mapping[int, str]) -> C
     Raises:
         IntegrityError: a quote is not what the catalog holds at its offsets; nothing unverified is returned.
     """
-    quotes = _distinct([_quote_span(prompt.passages[span.passage], span) for span in generated.spans])
+    if generated.claims is not None:
+        return _written(generated, prompt, texts)
+    quotes = _distinct([quote_span(prompt.passages[span.passage], span) for span in generated.spans])
     short = _one_line(generated.text)
     if not quotes:
         return Composed(short, short, ())
@@ -66,14 +71,33 @@ def compose(generated: Generated, prompt: Prompt, texts: Mapping[int, str]) -> C
         claim_ends = [len(short)] * len(quotes)
         for number, sentence in enumerate(sentences, start=1):
             text += f"\n\n“{sentence}” [{number}]"
+    mass = generated.evidence.passage_mass
+    scores = [float(mass[quote.passage]) if quote.passage < len(mass) else 0.0 for quote in quotes]
     citations = tuple(
-        _cite(number, prompt.passages[quote.passage], quote, texts, 0, claim_ends[number - 1], generated)
+        _cite(number, prompt.passages[quote.passage], quote, texts, (0, claim_ends[number - 1]), scores[number - 1])
         for number, quote in enumerate(quotes, start=1)
     )
     return Composed(text, short, citations)
 
 
-def _quote_span(passage: Passage, span: PassageSpan) -> PassageSpan:
+def _written(generated: Generated, prompt: Prompt, texts: Mapping[int, str]) -> Composed:
+    """A free writer's answer: each of its quotes once, with the first claim that rests on it."""
+    first = {claim.span: claim for claim in reversed(generated.claims or ())}
+    citations = tuple(
+        _cite(
+            number,
+            prompt.passages[quote.passage],
+            quote,
+            texts,
+            (first[number - 1].char_start, first[number - 1].char_end),
+            first[number - 1].support,
+        )
+        for number, quote in enumerate(generated.spans, start=1)
+    )
+    return Composed(generated.text, generated.text, citations)
+
+
+def quote_span(passage: Passage, span: PassageSpan) -> PassageSpan:
     """The sentence (or run of sentences) of the passage that holds the span, cut to `MAX_QUOTE_CHARS` around it."""
     covering = [
         (start, end) for start, end in sentence_spans(passage.text) if start < span.char_end and end > span.char_start
@@ -121,13 +145,7 @@ def _distinct(spans: Sequence[PassageSpan]) -> list[PassageSpan]:
 
 
 def _cite(
-    index: int,
-    passage: Passage,
-    quote: PassageSpan,
-    texts: Mapping[int, str],
-    answer_start: int,
-    answer_end: int,
-    generated: Generated,
+    index: int, passage: Passage, quote: PassageSpan, texts: Mapping[int, str], claim: tuple[int, int], score: float
 ) -> Citation:
     chunk = passage.hit.chunk
     char_start = passage.char_start + quote.char_start
@@ -138,7 +156,6 @@ def _cite(
             f"the passage {chunk.chunk_id} is not the stored text at [{char_start}, {char_end}); "
             "run `attest doctor` and re-ingest the document"
         )
-    mass = generated.evidence.passage_mass
     return Citation(
         index=index,
         document_id=chunk.document_id,
@@ -149,9 +166,9 @@ def _cite(
         char_start=char_start,
         char_end=char_end,
         quote=quoted,
-        answer_start=answer_start,
-        answer_end=answer_end,
-        score=float(mass[quote.passage]) if quote.passage < len(mass) else 0.0,
+        answer_start=claim[0],
+        answer_end=claim[1],
+        score=score,
         chunk_id=chunk.chunk_id,
     )
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from app.context.assembly import assemble
 from app.context.overlap import containment, rest_after, shingles
-from app.context.templates import INSTRUCTED, READER, template_for
+from app.context.templates import INSTRUCTED, INSTRUCTED_ZH, READER, template_for
 from app.errors import InvalidInput
-from app.types import Hit, Prompt, StoredChunk
+from app.types import Hit, Message, Prompt, StoredChunk
 
 SENTENCES = (
     "The brewery opened in 1887 beside the canal.",
@@ -149,7 +149,8 @@ def test_document_text_cannot_fake_a_fence() -> None:
     assert prompt.text.count("<<<end 1>>>") == 1
     assert not any(c in prompt.text for c in "\u202e\u200b\U000e0041")
     assert prompt.passages[0].text in ATTACK  # citations point at the text as it is
-    assert prompt.text.startswith(INSTRUCTED.instruction)
+    assert prompt.text.startswith(INSTRUCTED.instruct(""))
+    assert prompt.instruction == INSTRUCTED.instruct("")
 
 
 def test_a_question_cannot_fake_a_fence_either() -> None:
@@ -161,6 +162,20 @@ def test_templates_by_generator() -> None:
     assert template_for("sentences") is READER
     assert template_for("attest-reader-1") is READER
     assert template_for("llama-3") is INSTRUCTED
+    assert template_for("remote:reader", "Who?") is INSTRUCTED
+    assert template_for("local:llama", "大桥何时开放？") is INSTRUCTED_ZH
+    assert template_for("sentences", "大桥何时开放？") is READER
+
+
+def test_the_refusal_and_the_history_are_handed_on() -> None:
+    turns = (Message("user", "Hello"),)
+    prompt = make([sentences(0, 1)], template="llama-3", refusal="They do not say.", history=turns)
+    assert "They do not say." in prompt.instruction
+    assert "{refusal}" not in prompt.text
+    assert prompt.history == turns
+    plain = make([sentences(0, 1)], refusal="They do not say.")
+    assert plain.instruction == ""
+    assert "They do not say." not in plain.text
 
 
 @given(st.integers(0, 5), st.integers(1, 6), st.integers(0, 250), st.integers(0, 250))

@@ -1,0 +1,34 @@
+"""A chat model as a `TextModel`: one text for one conversation, what it thinks aloud left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from app.generation.chat import ChatModel, ThoughtFilter
+from app.types import GenerationOptions, Message
+
+
+class ChatTextModel:
+    """Implements `TextModel`. The schema is said to the model by the caller's own words; it does not bind it."""
+
+    def __init__(self, model: ChatModel) -> None:
+        self._model = model
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        schema: Mapping[str, Any] | None = None,  # noqa: ARG002 - the protocol's; see the class
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> str:
+        """The most probable text. Raises Cancelled, Unavailable, Overloaded as the model does."""
+        thoughts = ThoughtFilter()
+        options = GenerationOptions(max_tokens=max_tokens)
+        pieces = [thoughts.feed(delta.text) for delta in self._model.chat(messages, options, cancelled)]
+        return "".join([*pieces, thoughts.finish()])
