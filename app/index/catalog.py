@@ -343,11 +343,7 @@ class Catalog:
     # --- files that belong to no collection ---------------------------------------------------------------------------
 
     def add_file(self, record: FileRecord, blob_exists: Callable[[str], bool]) -> None:
-        """Keeps the file; its blob stays until `delete_file`. `blob_exists` is asked under the write lock.
-
-        Raises:
-            Unavailable: the bytes are not there (any more).
-        """
+        """Keeps the file and, until `delete_file`, its blob. Raises Unavailable when the bytes are gone already."""
         with self.writing() as connection:
             files.add(connection, record, blob_exists)
 
