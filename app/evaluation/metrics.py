@@ -113,11 +113,36 @@ def _token_f1(predicted: Sequence[str], gold: Sequence[str]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RiskCoverage:
-    """`risk[i]` is the error rate among the `coverage[i]` most confident; `area` is the mean risk, lower is better."""
+    """`risk[i]` is the error rate among the `coverage[i]` most confident; `area` is the mean risk, lower is better.
+
+    Coverage rises along the curve; between its points no threshold can cut, since those cases are equally confident.
+    """
 
     coverage: Float64
     risk: Float64
     area: float
+
+    def risk_at(self, coverage: float) -> float:
+        """The error rate when at least this share of the cases is answered: at the first point that reaches it.
+
+        Raises:
+            InvalidInput: `coverage` is not in (0, 1].
+        """
+        if not 0 < coverage <= 1:
+            raise InvalidInput(f"coverage is {coverage}: it must lie in (0, 1]")
+        reached = int(np.searchsorted(self.coverage, coverage - 1e-12))
+        return float(self.risk[reached])
+
+    def coverage_at(self, risk: float) -> float:
+        """The largest share of the cases that can be answered with an error rate of at most `risk`; 0 for none.
+
+        Raises:
+            InvalidInput: `risk` is not in [0, 1].
+        """
+        if not 0 <= risk <= 1:
+            raise InvalidInput(f"risk is {risk}: it must lie in [0, 1]")
+        allowed = self.coverage[self.risk <= risk + 1e-12]
+        return float(allowed[-1]) if len(allowed) else 0.0
 
 
 def auroc(confidences: Sequence[float], correct: Sequence[bool]) -> float:

@@ -17,8 +17,9 @@ def dot_product_attention(
     *,
     attn_mask: Tensor | None = None,
     is_causal: bool = False,
+    scale: float | None = None,
 ) -> Tensor:
-    """Returns `softmax(q·kᵀ / sqrt(head_dim)) · v`, `[b, h, s, head_dim]`, written out.
+    """Returns `softmax(q·kᵀ · scale) · v`, `[b, h, s, head_dim]`, written out.
 
     Training on a CPU takes this path: the backward pass of PyTorch's fused kernel needs 2.5 times as long there
     (20 × 12 heads × 200 tokens, bfloat16, two cores). Everywhere else the fused kernel is faster.
@@ -27,8 +28,9 @@ def dot_product_attention(
         query: `[b, h, s, head_dim]`.
         key: `[b, h_kv, m, head_dim]`; `h_kv` divides `h`.
         value: as `key`.
-        attn_mask: bool, broadcastable to `[b, h, s, m]`, True = attend.
+        attn_mask: bool, broadcastable to `[b, h, s, m]`, True = attend; or float, added to the scores.
         is_causal: position i attends to 0..i of `m = s` positions.
+        scale: factor of the scores; `None` means `1 / sqrt(head_dim)`.
 
     Source: Vaswani et al. 2017, equation 1.
     """
@@ -37,10 +39,12 @@ def dot_product_attention(
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     # Autocast would widen the scores to float32; softmax already sums in float32 inside, so that only costs memory.
     with torch.autocast(query.device.type, enabled=False):
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-1, -2)
         if is_causal:
             attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-        if attn_mask is not None:
+        if attn_mask is not None and attn_mask.is_floating_point():
+            scores = scores + attn_mask
+        elif attn_mask is not None:
             # A large negative number and no -inf: a row without any True becomes uniform, not NaN.
             scores = scores + torch.zeros_like(attn_mask, dtype=scores.dtype).masked_fill(~attn_mask, -1e4)
         mixed: Tensor = scores.softmax(dim=-1).to(value.dtype) @ value
@@ -60,6 +64,7 @@ class MultiHeadAttention(nn.Module):
         head_dim: size of one head; `None` means `embed_dim / num_heads`.
         bias: whether the projections have biases.
         rotary: turns queries and keys by their position; self-attention only.
+        scale: factor of the scores; `None` means `1 / sqrt(head_dim)`, T5 takes 1.
 
     Raises:
         ValueError: the heads do not divide.
@@ -76,6 +81,7 @@ class MultiHeadAttention(nn.Module):
         head_dim: int | None = None,
         bias: bool = True,
         rotary: RotaryPositions | None = None,
+        scale: float | None = None,
     ) -> None:
         super().__init__()
         num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
@@ -87,6 +93,7 @@ class MultiHeadAttention(nn.Module):
         self.num_kv_heads = num_kv_heads
         self.head_dim = embed_dim // num_heads if head_dim is None else head_dim
         self.rotary = rotary
+        self.scale = scale
         self.q_proj = nn.Linear(embed_dim, num_heads * self.head_dim, bias=bias)
         self.k_proj = nn.Linear(embed_dim, num_kv_heads * self.head_dim, bias=bias)
         self.v_proj = nn.Linear(embed_dim, num_kv_heads * self.head_dim, bias=bias)
@@ -111,7 +118,8 @@ class MultiHeadAttention(nn.Module):
             x: queries; in self-attention keys and values too.
             memory_kv: keys and values of another sequence (cross-attention); computed once, used at every step. Their
                 batch may be 1, shared by all rows of `x`; `attn_mask` must then be the same for all queries.
-            attn_mask: bool, broadcastable to `[b, num_heads, s, m]`, True = attend. Every query needs one True.
+            attn_mask: bool, broadcastable to `[b, num_heads, s, m]`, True = attend, and every query needs one True;
+                or float, added to the scores (a position bias, with a large negative number where nothing is read).
             is_causal: position i attends to 0..i; exclusive with `attn_mask` and with a non-empty cache.
             cache: earlier keys and values of this layer; the new ones are appended.
         """
@@ -131,7 +139,9 @@ class MultiHeadAttention(nn.Module):
         else:
             key, value = memory_kv
         if torch.is_grad_enabled() and x.device.type == "cpu":
-            mixed = dot_product_attention(query, key, value, attn_mask=attn_mask, is_causal=is_causal)
+            mixed = dot_product_attention(
+                query, key, value, attn_mask=attn_mask, is_causal=is_causal, scale=self.scale
+            )
         else:
             mixed = functional.scaled_dot_product_attention(
                 query,
@@ -139,6 +149,7 @@ class MultiHeadAttention(nn.Module):
                 value,
                 attn_mask=attn_mask,
                 is_causal=is_causal,
+                scale=self.scale,
                 enable_gqa=self.num_kv_heads != self.num_heads,
             )
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))

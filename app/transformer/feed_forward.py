@@ -23,6 +23,17 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def activation_function(name: Activation) -> Callable[[Tensor], Tensor]:
+    """Return the function `name`.
+
+    Raises:
+        ValueError: no such activation.
+    """
+    if name not in _ACTIVATIONS:
+        raise ValueError(f"activation={name!r} is unknown: choose one of {sorted(_ACTIVATIONS)}")
+    return _ACTIVATIONS[name]
+
+
 class FeedForward(nn.Module):
     """Returns `down(act(up(x)))`, or with `gated` `down(act(gate(x)) · up(x))`, shape of `x`.
 
@@ -43,9 +54,7 @@ class FeedForward(nn.Module):
         self, embed_dim: int, ff_dim: int, *, activation: Activation = "gelu", gated: bool = False, bias: bool = True
     ) -> None:
         super().__init__()
-        if activation not in _ACTIVATIONS:
-            raise ValueError(f"activation={activation!r} is unknown: choose one of {sorted(_ACTIVATIONS)}")
-        self.activation = _ACTIVATIONS[activation]
+        self.activation = activation_function(activation)
         self.up = nn.Linear(embed_dim, ff_dim, bias=bias)
         self.gate = nn.Linear(embed_dim, ff_dim, bias=bias) if gated else None
         self.down = nn.Linear(ff_dim, embed_dim, bias=bias)

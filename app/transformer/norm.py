@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+NormKind = Literal["layer", "rms", "rms_plus_one"]  # the last is Gemma's
 
 
 class LayerNorm(nn.Module):
@@ -28,22 +32,31 @@ class LayerNorm(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Returns `x / sqrt(mean(x²) + eps) · weight` over the last axis, computed in float32.
+    """Returns `x / sqrt(mean(x²) + eps) · weight` over the last axis, the mean taken in float32.
 
     Args:
         embed_dim: size of the last axis.
         eps: added to the mean square.
+        plus_one: multiply by `1 + weight` (Gemma): stored weights stay near zero, where bfloat16 is fine.
 
     Source: Zhang & Sennrich 2019, equation 4.
     """
 
-    def __init__(self, embed_dim: int, eps: float = 1e-6) -> None:
+    def __init__(self, embed_dim: int, eps: float = 1e-6, *, plus_one: bool = False) -> None:
         super().__init__()
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(embed_dim))
+        self.plus_one = plus_one
+        self.weight = nn.Parameter(torch.zeros(embed_dim) if plus_one else torch.ones(embed_dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        # The mean of squares overflows float16 and loses half of bfloat16's eight bits: float32 inside.
-        wide = x.float()
-        scaled = wide * torch.rsqrt(wide.pow(2).mean(dim=-1, keepdim=True) + self.eps)
-        return scaled.to(x.dtype) * self.weight
+        if self.plus_one:
+            scaled = functional.rms_norm(x, self.weight.shape, None, self.eps)
+            return torch.addcmul(scaled, scaled, self.weight)
+        return functional.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+def new_norm(kind: NormKind, embed_dim: int, eps: float) -> LayerNorm | RMSNorm:
+    """Return a norm over `embed_dim`: "layer", "rms", or "rms_plus_one" as in Gemma."""
+    if kind == "layer":
+        return LayerNorm(embed_dim, eps)
+    return RMSNorm(embed_dim, eps, plus_one=kind == "rms_plus_one")

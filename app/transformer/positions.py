@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from app.transformer.rotary import Rotary, RotaryConfig, Rotation, turn
+
 
 class LearnedPositions(nn.Module):
     """Returns the trained vectors of positions `offset … offset + seq_len − 1`, shape `[seq_len, embed_dim]`.
@@ -23,6 +25,14 @@ class LearnedPositions(nn.Module):
     def forward(self, seq_len: int, offset: int = 0) -> Tensor:
         _check_range(seq_len, offset, self.weight.shape[0])
         return self.weight[offset : offset + seq_len]
+
+    def at(self, positions: Tensor) -> Tensor:
+        """Return the vectors `[t, embed_dim]` of `positions` int64 `[t]`, in any order.
+
+        Raises:
+            ValueError: a position lies beyond `max_positions`.
+        """
+        return _rows(self.weight, positions)
 
 
 class SinusoidalPositions(nn.Module):
@@ -51,6 +61,14 @@ class SinusoidalPositions(nn.Module):
         _check_range(seq_len, offset, self.table.shape[0])
         return self.table[offset : offset + seq_len]
 
+    def at(self, positions: Tensor) -> Tensor:
+        """Return the vectors `[t, embed_dim]` of `positions` int64 `[t]`, in any order.
+
+        Raises:
+            ValueError: a position lies beyond `max_positions`.
+        """
+        return _rows(self.table, positions)
+
 
 class RotaryPositions(nn.Module):
     """Returns `x` with each pair `(x[i], x[i + head_dim/2])` turned by the angle `position · base^(−2i/head_dim)`.
@@ -67,22 +85,16 @@ class RotaryPositions(nn.Module):
     Source: Su et al. 2021, section 3.2; the half-split pairing is that of GPT-NeoX.
     """
 
-    inverse_wavelength: Tensor
-
     def __init__(self, head_dim: int, base: float = 10_000.0) -> None:
         super().__init__()
         if head_dim % 2:
             raise ValueError(f"head_dim={head_dim} must be even: rotary positions turn pairs")
-        exponent = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
-        self.register_buffer("inverse_wavelength", base**-exponent, persistent=False)
+        self._rotary = Rotary(RotaryConfig(base, head_dim))
 
     def forward(self, x: Tensor, offset: int = 0) -> Tensor:
         """Turn `x` `[b, h, s, head_dim]` whose first row stands at position `offset`."""
-        positions = torch.arange(offset, offset + x.shape[-2], device=x.device, dtype=torch.float32)
-        angles = torch.outer(positions, self.inverse_wavelength)
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        left, right = x.chunk(2, dim=-1)
-        return torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
+        cos, sin = self._rotary.angles(torch.arange(offset, offset + x.shape[-2], device=x.device), x.dtype)
+        return turn(x, Rotation(cos.squeeze(1), sin.squeeze(1)))
 
 
 def _check_range(seq_len: int, offset: int, max_positions: int) -> None:
@@ -91,3 +103,10 @@ def _check_range(seq_len: int, offset: int, max_positions: int) -> None:
             f"positions {offset}..{offset + seq_len - 1} asked, but the model has max_positions={max_positions}: "
             "shorten or window the input"
         )
+
+
+def _rows(table: Tensor, positions: Tensor) -> Tensor:
+    last = int(positions.max())
+    if last >= table.shape[0]:
+        _check_range(1, last, table.shape[0])
+    return nn.functional.embedding(positions, table)
