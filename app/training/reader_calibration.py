@@ -25,6 +25,8 @@ from app.types import Evidence, Generated, GenerationOptions, Hit, Passage, Prom
 
 Float64 = npt.NDArray[np.float64]
 _RIGHT_F1 = 0.5
+SIGNS = (1, -1, 1, 1, 1, 1)
+"""Which way each of `FEATURES` may move the confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,32 @@ def fit_logistic(features: Float64, labels: Float64, l2: float = 1.0) -> tuple[f
     return float(theta[0]), theta[1:]
 
 
+def fit_signed(features: Float64, labels: Float64, signs: Sequence[int], l2: float = 1.0) -> tuple[float, Float64]:
+    """Return `(bias, weights)` as `fit_logistic`, where no weight has the wrong sign: such a feature gets 0.
+
+    Features that say nearly the same otherwise share one weight out as a large positive and a large negative one, which
+    fits the collections at hand and turns against the answer on others.
+
+    Args:
+        features: `[n, k]`, standardised.
+        labels: `[n]`, 0 or 1.
+        signs: 1 or −1 for each feature.
+        l2: penalty; the bias has none.
+
+    Raises:
+        ValueError: all labels are the same.
+    """
+    kept = list(range(features.shape[1]))
+    while True:
+        bias, fitted = fit_logistic(features[:, kept], labels, l2)
+        wrong = [place for place, feature in enumerate(kept) if fitted[place] * signs[feature] < 0]
+        if not wrong:
+            weights = np.zeros(features.shape[1])
+            weights[kept] = fitted
+            return bias, weights
+        kept.pop(max(wrong, key=lambda place: abs(fitted[place])))
+
+
 def best_threshold(confidences: Sequence[float], gains: Sequence[float]) -> float:
     """Return the confidence at and above which answering maximises the summed gain.
 
@@ -154,7 +182,7 @@ def fit_calibration(evidence: Sequence[Evidence], right: Sequence[bool], gains: 
     raw = np.array([evidence_features(e) for e in evidence])
     labels = np.array(right, dtype=np.float64)
     means, scales = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-3)
-    bias, weights = fit_logistic((raw - means) / scales, labels)
+    bias, weights = fit_signed((raw - means) / scales, labels, SIGNS)
     coverage = FEATURES.index("coverage")
     coverage_bias, coverage_weights = fit_logistic(raw[:, coverage : coverage + 1], labels)
     fitted = Calibration(

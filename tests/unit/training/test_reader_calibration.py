@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from app.generation.abstention import calibrated_confidence
-from app.training.reader_calibration import best_threshold, fit_calibration, fit_logistic, prompt_of, retrieval_cases
+from app.training.reader_calibration import (
+    best_threshold,
+    fit_calibration,
+    fit_logistic,
+    fit_signed,
+    prompt_of,
+    retrieval_cases,
+)
 from app.training.reading_sets import ReadingQuestion
 from app.types import Evidence
 
@@ -35,6 +42,21 @@ def test_the_penalised_optimum_has_no_gradient() -> None:
 def test_labels_of_one_kind_are_refused() -> None:
     with pytest.raises(ValueError, match="all the same"):
         fit_logistic(np.zeros((3, 1)), np.ones(3))
+
+
+def test_features_that_say_the_same_do_not_get_weights_of_opposite_signs() -> None:
+    rng = np.random.default_rng(0)
+    cause = rng.normal(size=400)
+    twin = cause + 0.05 * rng.normal(size=400)
+    labels = (cause - 8 * (twin - cause) + rng.normal(size=400) > 0).astype(np.float64)
+    features = np.stack([cause, twin], axis=1)
+    _, free = fit_logistic(features, labels, l2=1e-3)
+    assert free[0] > 0 > free[1]
+    _, signed = fit_signed(features, labels, (1, 1), l2=1e-3)
+    assert signed[0] > 0
+    assert signed[1] == 0
+    _, agreeing = fit_signed(features, labels, (1, -1), l2=1e-3)
+    assert agreeing == pytest.approx(free)
 
 
 def test_threshold_by_hand() -> None:
