@@ -12,8 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from app.transformer.block import DecoderBlock
+from app.transformer.cross_decoder import CrossDecoder, KeyValues
+from app.transformer.encoder import BertConfig, BertEncoder, build_bert_encoder
 from app.transformer.kv_cache import KVCache
-from app.transformer.models import BertConfig, BertEncoder, Decoder, KeyValues, build_bert_encoder
+from app.transformer.norm import LayerNorm
+from app.transformer.positions import SinusoidalPositions
 
 _HIDDEN = -1e9  # finite: a row of -inf would turn a softmax into NaN
 
@@ -71,12 +75,10 @@ class PointerReader(nn.Module):
         super().__init__()
         width = encoder.embed_dim
         self.encoder = encoder
-        self.decoder = Decoder(
-            embed_dim=width,
-            num_layers=decoder_layers,
-            num_heads=decoder_heads,
-            ff_dim=decoder_ff_dim,
-            max_target_tokens=max_answer_tokens + 2,
+        self.decoder = CrossDecoder(
+            [DecoderBlock(width, decoder_heads, decoder_ff_dim) for _ in range(decoder_layers)],
+            positions=SinusoidalPositions(max_answer_tokens + 2, width),
+            norm=LayerNorm(width, 1e-5),
         )
         self.start_head = nn.Linear(width, 1)
         self.end_head = nn.Linear(width, 1)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from app.errors import IntegrityError, Unavailable
 from app.transformer.checkpoints import WEIGHTS_NAME, load_bert_encoder, sha256_of, verify_sha256
-from app.transformer.models import BertConfig
+from app.transformer.encoder import BertConfig
 from app.transformer.pointer import PointerConfig, PointerReader, build_pointer_reader
 
 SUMS_NAME = "SHA256SUMS"

@@ -290,3 +290,24 @@ def test_the_policy_stops_a_script_that_got_in_anyway(visit, zebra):
     assert seen.evaluate("typeof window.pwned") == "undefined"
     assert seen.complaints
     seen.complaints.clear()
+
+
+def test_a_chat_front_ends_citation_opens_the_page_at_the_cited_words(visit, zebra):
+    running, client = zebra
+    asked = {"model": "default", "messages": [{"role": "user", "content": QUESTION}]}
+    answer = client.post("/v1/chat/completions", json=asked).json()
+    url = answer["choices"][0]["message"]["annotations"][0]["url_citation"]["url"]
+    assert url.startswith(f"{running.url}/#/documents/")
+    page = visit(url).page
+    panel = page.get_by_role("complementary")
+    expect(panel.get_by_role("heading", name="Fees")).to_be_visible()
+    expect(panel.locator("mark").first).to_have_text(FEE)
+    expect(panel.locator("blockquote")).to_have_text(FEE)
+
+
+@pytest.mark.parametrize("query", ["", "?start=9&end=2", "?version=x&start=-1&end=1e9", "?start=999999&end=1000000"])
+def test_a_link_that_names_no_place_opens_the_document_alone(visit, zebra, query):
+    running, client = zebra
+    document = client.get("/v1/documents").json()["data"][0]["id"]
+    page = visit(f"{running.url}/#/documents/{document}{query}").page
+    expect(page.get_by_role("complementary").get_by_text(FEE).first).to_be_visible()

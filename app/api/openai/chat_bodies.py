@@ -120,7 +120,8 @@ def source_url(base_url: str, citation: CitationBody) -> str:
     """Where a reader of the answer finds the cited words: the source's own address, or our page at that place."""
     if citation.source_url and citation.source_url.lower().startswith(("https://", "http://")):
         return citation.source_url
-    place = f"version={citation.version}&start={citation.char_start}&end={citation.char_end}"
+    page = "" if citation.page is None else f"&page={citation.page}"
+    place = f"version={citation.version}{page}&start={citation.char_start}&end={citation.char_end}"
     return f"{base_url.rstrip('/')}/#/documents/{citation.document_id}?{place}"
 
 

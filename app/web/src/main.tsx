@@ -11,7 +11,7 @@ import { CollectionsView } from "./views/collections";
 import { DocumentsView } from "./views/documents";
 import { EvaluationsView } from "./views/evaluations";
 import { SettingsDialog, settingsOpen } from "./views/settings";
-import { SourcePanel, opened } from "./views/source";
+import { openLink, opened, SourcePanel } from "./views/source";
 import { TraceView } from "./views/trace";
 import "./styles/base.css";
 import "./styles/shell.css";
@@ -108,6 +108,9 @@ function App(): JSX.Element {
     main.current?.focus({ preventScroll: true });
     scrollTo(0, 0);
   }, [route.view]);
+  useEffect(() => {
+    if (route.view === "documents" && route.id !== "") openLink(route.id, route.query);
+  }, [route.view, route.id, route.query]);
   useEffect(() => {
     if (wanted) settingsOpen.set(true);
   }, [wanted]);

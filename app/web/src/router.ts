@@ -5,15 +5,18 @@ export type View = (typeof VIEWS)[number];
 export interface Route {
   view: View;
   id: string;
+  /** What follows a `?` in the address. */
+  query: string;
 }
 
 function read(): Route {
-  const [name = "", id = ""] = location.hash.replace(/^#\/?/, "").split("/");
+  const [path = "", query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
+  const [name = "", id = ""] = path.split("/");
   const view = VIEWS.find((known) => known === name) ?? "ask";
   try {
-    return { view, id: decodeURIComponent(id) };
+    return { view, id: decodeURIComponent(id), query };
   } catch {
-    return { view, id: "" };
+    return { view, id: "", query: "" };
   }
 }
 

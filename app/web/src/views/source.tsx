@@ -55,6 +55,29 @@ export function openDocument(document: DocumentInfo): void {
   });
 }
 
+/** Opens the place that a link from elsewhere names: `?version=2&page=3&start=120&end=180`. */
+export function openLink(id: string, query: string): void {
+  const asked = new URLSearchParams(query);
+  const number = (name: string): number | null => {
+    const value = Number(asked.get(name) ?? "x");
+    return Number.isSafeInteger(value) && value >= 0 ? value : null;
+  };
+  const start = number("start");
+  const end = number("end");
+  const whole = start === null || end === null || end <= start;
+  open({
+    document_id: id,
+    version: number("version") || 1,
+    title: "",
+    page: number("page") || null,
+    char_start: whole ? null : start,
+    char_end: whole ? null : end,
+    quote: "",
+    index: null,
+    others: [],
+  });
+}
+
 function open(next: Opened): void {
   if (opened.value === null) cameFrom = document.activeElement as HTMLElement | null;
   opened.set(next);
@@ -129,8 +152,8 @@ export function SourcePanel(): JSX.Element | null {
       <header class="source-head">
         <div class="source-name">
           {source.index !== null ? <span class="source-number">{source.index}</span> : null}
-          <h2 ref={heading} tabIndex={-1} title={source.title}>
-            {source.title}
+          <h2 ref={heading} tabIndex={-1} title={source.title || info?.title}>
+            {source.title || info?.title}
           </h2>
         </div>
         <div class="row nowrap">
@@ -168,7 +191,7 @@ export function SourcePanel(): JSX.Element | null {
           </div>
         ) : null}
       </header>
-      {source.quote !== "" ? (
+      {place !== null || source.quote !== "" ? (
         <blockquote class="source-quote" aria-label={t("source.quote")}>
           {place?.quote ?? source.quote}
         </blockquote>
