@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -82,7 +83,6 @@ def build_services(
         exact_below=settings.index.exact_below,
     )
     encoder.encode_queries(["the first call plans its kernels"])
-    analyze("第一次调用会读入词典")  # jieba's dictionary: half a second that no question should wait for
     retriever = HybridRetriever(catalog, index, encoder)
     ranker = Ranker.load(settings.rerank.model) if settings.rerank.enabled else None
     chat = chat_model(settings) if generator is None else None
@@ -100,6 +100,8 @@ def build_services(
         translator=translator,
         rewriter=text_model,
     )
+    # jieba's dictionary: a second of Python that neither the start nor the first Chinese question should wait for
+    threading.Thread(target=analyze, args=("第一次调用会读入词典",), name="read-dictionary", daemon=True).start()
     return Services(
         settings=settings,
         catalog=catalog,

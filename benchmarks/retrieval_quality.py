@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from app.embedding.sentence_transformer import load_encoder
+from app.embedding.loading import load_encoder
 from app.rerank.ranker import BUNDLED
 from app.rerank.train import evaluate, gather, leave_one_out, markdown_table, mean_ndcg
 

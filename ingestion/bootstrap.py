@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from app.embedding.sentence_transformer import load_encoder
+from app.embedding.loading import load_encoder
 from app.errors import IntegrityError
 from app.index.blobs import BlobStore
 from app.index.catalog import Catalog
@@ -32,6 +32,7 @@ def build_encoder(settings: Settings) -> Encoder:
     return load_encoder(
         chosen.model,
         revision=chosen.revision,
+        engine=chosen.engine,
         dtype=chosen.dtype,
         batch_tokens=chosen.batch_tokens,
         threads=chosen.threads,

@@ -102,17 +102,10 @@ class IngestionPipeline:
 
     def _pending(self, job: JobRecord) -> list[WorkItem]:
         """The documents that have not ended, in order; those deleted or cancelled meanwhile are ended here."""
-        pending: list[WorkItem] = []
-        gone: list[tuple[int, str]] = []
         waiting = [item.version_id for item in self.jobs.items(job.id) if item.status == "queued"]
         with self.catalog.reading() as connection:
-            for version_id in waiting:
-                try:
-                    pending.append(steps.work_item(connection, version_id))
-                except (Cancelled, NotFound) as error:
-                    gone.append((version_id, error.message))
-        for version_id, why in gone:
-            self.jobs.finish_item(job.id, version_id, "cancelled", why)
+            pending, gone = steps.work_items(connection, waiting)
+        self._let_go(job, gone)
         return pending
 
     def _read(
@@ -144,24 +137,20 @@ class IngestionPipeline:
         return Read(item, loaded, title, chunks)
 
     def _store(self, job: JobRecord, reads: Sequence[Read]) -> list[Read]:
-        """Text and chunks of all in one transaction, each in a savepoint of its own; returns those that were taken."""
-        stored: list[Read] = []
-        refused: list[tuple[Read, AttestError]] = []
+        """Text and chunks of all in one transaction; returns those that were taken."""
         now = self.catalog.clock()
+        given = [steps.TextToStore(read.item.version_id, read.loaded, read.title, read.chunks) for read in reads]
         with self.catalog.writing() as connection:
-            for read in reads:
-                try:
-                    with connection.begin_nested():
-                        steps.store_text(connection, read.item.version_id, read.loaded, read.title, read.chunks, now)
-                    stored.append(read)
-                except (Cancelled, *PERMANENT) as error:
-                    refused.append((read, error))
-        for read, why in refused:
-            if isinstance(why, Cancelled):
-                self.jobs.finish_item(job.id, read.item.version_id, "cancelled", why.message)
-            else:
-                self._fail(job, read.item, why)
-        return stored
+            refused = steps.store_texts(connection, given, now)
+        unfit = {
+            read.item.version_id: read.item
+            for read in reads
+            if isinstance(refused.get(read.item.version_id), InvalidInput)
+        }
+        for version_id, item in unfit.items():
+            self._fail(job, item, refused.pop(version_id))
+        self._let_go(job, refused)
+        return [read for read in reads if read.item.version_id not in refused.keys() | unfit.keys()]
 
     def _embed_and_publish(self, job: JobRecord, batch: Sequence[Read], check: Check) -> None:
         if not batch:
@@ -184,19 +173,15 @@ class IngestionPipeline:
 
     def _move(self, job: JobRecord, items: Sequence[WorkItem], status: DocumentStatus) -> list[WorkItem]:
         """Sets the status of all in one transaction; those deleted or cancelled meanwhile are ended and left out."""
-        kept: list[WorkItem] = []
-        gone: list[tuple[int, str]] = []
         now = self.catalog.clock()
         with self.catalog.writing() as connection:
-            for item in items:
-                try:
-                    steps.set_status(connection, item.version_id, status, None, None, now)
-                    kept.append(item)
-                except (Cancelled, NotFound) as error:
-                    gone.append((item.version_id, error.message))
-        for version_id, why in gone:
-            self.jobs.finish_item(job.id, version_id, "cancelled", why)
-        return kept
+            gone = steps.set_statuses(connection, [item.version_id for item in items], status, now)
+        self._let_go(job, gone)
+        return [item for item in items if item.version_id not in gone]
+
+    def _let_go(self, job: JobRecord, gone: steps.Refused) -> None:
+        for version_id, why in gone.items():
+            self.jobs.finish_item(job.id, version_id, "cancelled", why.message)
 
     def _fail(self, job: JobRecord, item: WorkItem, error: AttestError) -> None:
         log.info("document_failed", document_id=item.document_id, job_id=job.id, code=error.code)

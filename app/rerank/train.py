@@ -255,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
 
-    from app.embedding.sentence_transformer import load_encoder
+    from app.embedding.loading import load_encoder
 
     report = train_reranker(
         arguments.data,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.embedding import weights
-from app.embedding.sentence_transformer import has_native_bfloat16, load_encoder
+from app.embedding.loading import has_native_bfloat16, has_native_int8, load_encoder
 from app.errors import IntegrityError, InvalidInput, Unavailable
 
 
@@ -55,7 +55,13 @@ def test_a_hub_name_that_cannot_be_fetched_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"batch_tokens": 0}, "batch_tokens"), ({"dtype": "int8"}, "dtype")]
+    ("arguments", "message"),
+    [
+        ({"batch_tokens": 0}, "batch_tokens"),
+        ({"dtype": "int4"}, "dtype"),
+        ({"engine": "onnx"}, "engine"),
+        ({"dtype": "int8", "engine": "sentence_transformers"}, "int8"),
+    ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
@@ -91,6 +97,13 @@ def test_bfloat16_is_read_from_the_cpu_flags(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert has_native_bfloat16(cpuinfo)
     assert not has_native_bfloat16(tmp_path / "missing")
+
+
+def test_eight_bits_are_read_from_the_cpu_flags(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags : sse avx512f avx512_bf16")
+    assert not has_native_int8(cpuinfo)
+    assert not has_native_int8(tmp_path / "missing")
 
 
 def test_local_models_forbid_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
