@@ -1,6 +1,6 @@
-"""What each kind of query translation is worth: recall@10 and nDCG@10 of RRF over all its queries, and its milliseconds.
+"""What each kind of query translation is worth: recall@10, nDCG@10 of RRF over all its queries, and milliseconds.
 
-    python -m benchmarks.query_translation --data DIR [--collections NAME …] [--max-queries 150] [--cache DIR]
+    python -m benchmarks.query_translation --data DIR [--collections NAME …] [--max-queries 150]
 
 DIR (or ATTEST_DATA_DIR) holds `ir/NAME/` collections, which are not part of this repository. No reranking: what is
 measured is what the translations bring before the cut. The rules alone write them here (no language model); they were
