@@ -12,7 +12,7 @@ import torch
 from app.errors import Cancelled, InvalidInput, TooLarge, Unavailable
 from app.generation.causal_documents import CausalDocuments
 from app.generation.chat import Delta, plain_prompt, without_system
-from app.generation.marginalize import DocumentModel
+from app.generation.marginal_chat import ShownDocuments
 from app.generation.reader import bf16_is_native
 from app.transformer.causal_lm import CausalLM
 from app.transformer.checkpoints.generation_defaults import GenerationDefaults
@@ -150,11 +150,11 @@ class LocalChat:
 
     def documents(
         self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, num_beams: int, check: Callable[[], None]
-    ) -> tuple[DocumentModel, int]:
-        """The conversations as documents of the RAG modes, and their tokens; they have memory of their own.
+    ) -> ShownDocuments:
+        """The conversations as documents of the RAG modes; they have memory of their own, beside the engine's.
 
         Raises:
-            TooLarge: they do not fit the model's context or that memory.
+            TooLarge: they do not fit the context or that memory.
         """
         prompts = [self._model.prompt_ids(messages) for messages in conversations]
         model = CausalDocuments(
@@ -162,10 +162,11 @@ class LocalChat:
             prompts,
             eos_token_ids=self._model.defaults.eos_token_ids,
             max_tokens=max_tokens,
+            context_tokens=self._engine.max_context_tokens,
             rows=len(prompts) * num_beams,
             check=check,
         )
-        return model, sum(map(len, prompts))
+        return ShownDocuments(model, sum(map(len, prompts)), model.max_tokens)
 
     def text(self, tokens: Sequence[int]) -> str:
         """What the tokens spell, special ones left out."""

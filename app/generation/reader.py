@@ -12,6 +12,7 @@ import torch
 
 from app.errors import Cancelled, InvalidInput, TooLarge
 from app.generation.abstention import question_coverage, word_stem
+from app.generation.marginal_reader import FusedRows, read_documents
 from app.generation.reader_spans import Candidate, PassageRow, draw, locate, pool
 from app.transformer.pointer import Memory, PointerReader
 from app.transformer.pointer_checkpoints import TOKENIZER_NAME, ReaderManifest, load_pointer_reader
@@ -44,6 +45,16 @@ class ReadPrompt:
     memory: Memory | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Answers best first. In the RAG modes `posteriors` has an entry for each text; `passage_mass` is fusion's."""
+
+    ranked: list[Candidate]
+    null_logprob: float
+    passage_mass: tuple[float, ...]
+    posteriors: dict[str, tuple[float, ...]]
+
+
 def bf16_is_native() -> bool:
     """Return whether this CPU multiplies bfloat16 in hardware; elsewhere it is emulated, slower than float32."""
     # PyTorch before 2.8 does not report capabilities: float32 is always right, only slower.
@@ -57,6 +68,7 @@ class Reader:
 
     A passage longer than a row is read in overlapping windows. The decoder keeps `num_beams` hypotheses; answers that
     spell the same, wherever they stand, pool their probability. `temperature > 0` draws among the beams' answers.
+    In the modes "rag_sequence" and "rag_token" the passages are read apart and marginalized: see `marginal_reader`.
 
     Args:
         model: in evaluation mode.
@@ -94,11 +106,9 @@ class Reader:
 
         Raises:
             Cancelled: `cancelled()` was true between two steps.
-            InvalidInput: `options.mode` is not "fusion", or no token may be generated.
+            InvalidInput: no token may be generated.
             TooLarge: the question alone fills more than half of a row.
         """
-        if options.mode != "fusion":
-            raise InvalidInput(f"mode={options.mode!r}: the reader fuses passages itself, use mode='fusion'")
         if options.max_tokens < 1:
             raise InvalidInput(f"max_tokens={options.max_tokens} must be at least 1")
 
@@ -129,32 +139,21 @@ class Reader:
         if read.memory is None:
             return Generated("", (), False, Evidence(null_logprob=0.0, question_coverage=0.0), 0, 0, self._name)
         with torch.inference_mode():
-            found = search(
-                self._model,
-                read.memory,
-                num_beams=max(self._num_beams, options.num_beams),
-                max_answer_tokens=min(self._config.max_answer_tokens, options.max_tokens),
-                weights=self._rank_weights,
-                check=check,
-            )
-        passages = read.prompt.passages
-        length = read.memory.readable.shape[1] // len(read.rows)
-        ranked = pool([locate(sequence, read.rows, length, passages) for sequence in found.sequences])
-        chosen = draw(ranked, options)
-        rival = next((c for c in ranked if c is not chosen and not c.positions & chosen.positions), None)
-        mass = [0.0] * len(passages)
-        for row, share in zip(read.rows, found.row_mass, strict=True):
-            mass[row.passage] += share
+            found = self._found(read, read.memory, options, check)
+        chosen = draw(found.ranked, options)
+        rival = next((c for c in found.ranked if c is not chosen and not c.positions & chosen.positions), None)
+        shares = found.posteriors.get(chosen.text, ())
         held = {i for row in read.rows for i in row.tokens.ids}
         evidence = Evidence(
             answer_logprob=chosen.logprob,
             null_logprob=found.null_logprob,
             margin=chosen.logprob - found.null_logprob,
-            passage_mass=tuple(mass),
+            passage_mass=shares or found.passage_mass,
             runner_up=rival.text if rival else None,
             runner_up_logprob=rival.logprob if rival else None,
             question_coverage=question_coverage(read.question_ids, held, self._stems),
             span_over_null=span_over_null(read.memory, chosen.first, chosen.last),
+            document_posterior=shares,
         )
         return Generated(
             text=chosen.text,
@@ -165,6 +164,38 @@ class Reader:
             completion_tokens=chosen.tokens + 1,
             model=self._name,
         )
+
+    def _found(self, read: ReadPrompt, memory: Memory, options: GenerationOptions, check: Callable[[], None]) -> _Found:
+        """The answers in the mode that was asked for."""
+        num_beams = max(self._num_beams, options.num_beams)
+        max_answer_tokens = min(self._config.max_answer_tokens, options.max_tokens)
+        if options.mode != "fusion":
+            reading = read_documents(
+                self._model,
+                FusedRows(read.prompt.passages, read.rows, memory),
+                options,
+                num_beams=num_beams,
+                max_answer_tokens=max_answer_tokens,
+                weights=self._rank_weights,
+                check=check,
+            )
+            ranked = [answer.candidate for answer in reading.answers]
+            posteriors = {answer.candidate.text: answer.posterior for answer in reading.answers}
+            return _Found(ranked, reading.null_logprob, (), posteriors)
+        searched = search(
+            self._model,
+            memory,
+            num_beams=num_beams,
+            max_answer_tokens=max_answer_tokens,
+            weights=self._rank_weights,
+            check=check,
+        )
+        length = memory.readable.shape[1] // len(read.rows)
+        ranked = pool([locate(sequence, read.rows, length, read.prompt.passages) for sequence in searched.sequences])
+        mass = [0.0] * len(read.prompt.passages)
+        for row, share in zip(read.rows, searched.row_mass, strict=True):
+            mass[row.passage] += share
+        return _Found(ranked, searched.null_logprob, tuple(mass), {})
 
     def extract(self, read: ReadPrompt) -> Candidate | None:
         """Return the best span of the extractive heads alone; `logprob` is its score over their own no-answer score.

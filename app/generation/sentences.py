@@ -64,7 +64,6 @@ class SentenceSelector:
         self, prompt: Prompt, options: GenerationOptions, cancelled: Callable[[], bool] = lambda: False
     ) -> Generated:
         """The best sentence and its span; `answered` is false when no sentence shares a term with the question."""
-        del options  # nothing here samples
         terms = set(analyze(prompt.question))
         rows: list[tuple[PassageSpan, set[str]]] = []
         for number, passage in enumerate(prompt.passages):
@@ -100,4 +99,7 @@ class SentenceSelector:
             prompt_tokens=prompt.tokens,
             completion_tokens=len(analyze(text)),
             model=self.name,
+            warnings=()
+            if options.mode == "fusion"
+            else (f"mode {options.mode} was not used: the sentence selector has no probabilities to marginalize",),
         )

@@ -75,6 +75,7 @@ REQUESTS = {
     ("GET", "/v1/vector_stores/none/file_batches/none/files"): "read",
     ("POST", "/retrieval"): "read",
     ("POST", "/v1/query/translate"): "read",
+    ("POST", "/v1/query/construct"): "read",
 }
 BODIES = {
     "/v1/ask": {"question": "q"},
@@ -94,6 +95,7 @@ BODIES = {
     "/v1/vector_stores/none/file_batches": {"file_ids": ["none"]},
     "/v1/vector_stores/none/file_batches/none/cancel": {},
     "/v1/query/translate": {"question": "q"},
+    "/v1/query/construct": {"question": "q", "target": "metadata"},
     "/retrieval": {"knowledge_id": "default", "query": "q", "retrieval_setting": {"top_k": 1}},
 }
 

@@ -106,6 +106,26 @@ def test_risk_rises_with_coverage_when_confidence_is_informative() -> None:
     assert curve.area == pytest.approx(0.25 * 0 + 0.5 / 3 + 0.25 * 0.5)
 
 
+def test_points_of_the_risk_coverage_curve() -> None:
+    # cuts after 1, 2, 3, 4, 5 cases: risks 0, 1/2, 1/3, 1/4, 2/5
+    curve = risk_coverage([0.9, 0.8, 0.7, 0.6, 0.5], [True, False, True, True, False])
+    assert curve.risk.tolist() == pytest.approx([0, 1 / 2, 1 / 3, 1 / 4, 2 / 5])
+    assert curve.coverage_at(0.25) == 0.8  # the risk may rise in between: the largest coverage that holds it
+    assert curve.coverage_at(0.2) == 0.2
+    assert curve.coverage_at(1.0) == 1.0
+    assert curve.risk_at(0.6) == pytest.approx(1 / 3)
+    assert curve.risk_at(0.61) == pytest.approx(1 / 4)
+    assert curve.risk_at(1e-6) == 0.0
+    assert curve.area == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 4 + 2 / 5) / 5)
+    hopeless = risk_coverage([0.9, 0.1], [False, True])
+    assert hopeless.coverage_at(0.1) == 0.0
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(InvalidInput, match="risk is"):
+            curve.coverage_at(wrong)
+        with pytest.raises(InvalidInput, match="coverage is"):
+            curve.risk_at(wrong)
+
+
 @pytest.mark.parametrize("measure", [auroc, expected_calibration_error, risk_coverage])
 @pytest.mark.parametrize(("confidences", "correct"), [([], []), ([0.5], [True, False]), ([math.nan], [True])])
 def test_confidences_must_be_finite_and_paired(measure: object, confidences: list[float], correct: list[bool]) -> None:

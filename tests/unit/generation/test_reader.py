@@ -128,8 +128,6 @@ def test_cancelling_stops_between_steps(reader: Reader) -> None:
 def test_limits_are_named(reader: Reader) -> None:
     with pytest.raises(TooLarge, match="shorten the question"):
         reader.generate(prompt("why " * 300, BRIDGE), OPTIONS)
-    with pytest.raises(InvalidInput, match="mode='rag_token'"):
-        reader.generate(prompt("Who?", BRIDGE), GenerationOptions(mode="rag_token"))
     with pytest.raises(InvalidInput, match="max_tokens=0"):
         reader.generate(prompt("Who?", BRIDGE), GenerationOptions(max_tokens=0))
 
