@@ -25,6 +25,7 @@ from app.api import (
     health,
     jobs,
     query,
+    query_construct,
     reference,
     search,
     web,
@@ -82,7 +83,21 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     )
     app.state.attest = state
     errors.install(app)
-    for surface in (health, documents, content, jobs, collections, ask, search, query, feedback, dify, reference, web):
+    for surface in (
+        health,
+        documents,
+        content,
+        jobs,
+        collections,
+        ask,
+        search,
+        query,
+        query_construct,
+        feedback,
+        dify,
+        reference,
+        web,
+    ):
         app.include_router(surface.router)
     for router in openai.ROUTERS:
         app.include_router(router)

@@ -178,6 +178,16 @@ class GenerationSettings(Section):
         return self
 
 
+class SqlSettings(Section):
+    """SQLite files that questions may be put to; only ever read."""
+
+    sources: dict[str, Path] = Field(
+        default_factory=dict, description='name → SQLite file, as in {"sales": "/data/sales.db"}'
+    )
+    time_limit_ms: float = Field(2_000.0, gt=0, description="of one statement")
+    row_limit: int = Field(100, ge=1, le=10_000, description="of one statement")
+
+
 class WorkerSettings(Section):
     lease_s: float = Field(30.0, gt=0)
     poll_s: float = Field(0.2, gt=0)
@@ -215,6 +225,7 @@ class Settings(BaseSettings):
     rerank: RerankSettings = RerankSettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
+    sql: SqlSettings = SqlSettings()
     worker: WorkerSettings = WorkerSettings()
 
     @field_validator("home", mode="after")

@@ -20,8 +20,16 @@ SCRIPTS: dict[str, list[str]] = {
     "whole_answers": [],
     "index_scale": ["--chunks", "1000", "100000"],
     "against_langchain": [],
+    "embedding_quality": [],
+    "query_translation": [],
+    "claim_support": [],
+    "rag_modes": [],
+    "local_models": [],
+    "engine_throughput": [],
+    "passage_reuse": [],
+    "ablations": [],
 }
-WITHOUT_DATA = {"index_scale"}
+WITHOUT_DATA = {"index_scale", "local_models", "engine_throughput", "passage_reuse", "ablations"}
 
 
 def main() -> int:

@@ -139,9 +139,7 @@ class MultiHeadAttention(nn.Module):
         else:
             key, value = memory_kv
         if torch.is_grad_enabled() and x.device.type == "cpu":
-            mixed = dot_product_attention(
-                query, key, value, attn_mask=attn_mask, is_causal=is_causal, scale=self.scale
-            )
+            mixed = dot_product_attention(query, key, value, attn_mask=attn_mask, is_causal=is_causal, scale=self.scale)
         else:
             mixed = functional.scaled_dot_product_attention(
                 query,

@@ -148,3 +148,10 @@ async def test_without_sources_the_remedy_is_told(tmp_path):
     async with running(tmp_path / "home") as api:
         problem = assert_problem(await api.client.post(URL, json={"question": "q", "target": "sql"}), 422)
         assert "ATTEST_SQL__SOURCES" in problem["detail"]
+
+
+async def test_a_schema_of_too_many_values_is_refused(api):
+    fields = [{"name": f"f{n}", "type": "text", "values": [f"v{n} {m}" for m in range(300)]} for n in range(14)]
+    body = {"question": "v1 2", "target": "metadata", "schema": {"fields": fields}}
+    problem = assert_problem(await api.client.post("/v1/query/construct", json=body), 422)
+    assert "4000 values" in problem["detail"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from Stemmer import Stemmer
 
 from app.errors import InvalidInput
+from app.index.field_statistics import FieldStatistics
 
 FieldType = Literal["text", "number", "date", "boolean"]
 MAX_FIELDS = 256
@@ -32,7 +33,7 @@ _CONCEPTS = (
     "page pages 页数 页",
     "vote votes upvote upvotes 票数 票",
     "citation citations cited cite 引用 被引",
-    "publish published publication issued announced 发布 发表 出版",
+    "publish published publication issued 发布 发表 出版",
     "release released launched launch 上市 发售 发布",
     "sign signed signing 签署 签订 签",
     "expire expires expired expiring expiry expiration 到期 过期 届满",
@@ -64,8 +65,40 @@ _CONCEPTS = (
     "population inhabitants people 人口",
 )
 MONEY = frozenset(
-    "price cost value worth amount total revenue sales turnover income salary wage pay fee budget spend spending "
-    "earnings profit 金额 价格 售价 单价 费用 收入 营收 预算 工资 薪水 价值 数额 销售额".split()
+    [
+        "price",
+        "cost",
+        "value",
+        "worth",
+        "amount",
+        "total",
+        "revenue",
+        "sales",
+        "turnover",
+        "income",
+        "salary",
+        "wage",
+        "pay",
+        "fee",
+        "budget",
+        "spend",
+        "spending",
+        "earnings",
+        "profit",
+        "金额",
+        "价格",
+        "售价",
+        "单价",
+        "费用",
+        "收入",
+        "营收",
+        "预算",
+        "工资",
+        "薪水",
+        "价值",
+        "数额",
+        "销售额",
+    ]
 )
 
 
@@ -129,11 +162,11 @@ class FieldSchema:
         return next((field for field in self.fields if field.name == name), None)
 
     @classmethod
-    def merged(cls, statistics: Iterable[Mapping[str, Any]]) -> FieldSchema:
+    def merged(cls, statistics: Iterable[FieldStatistics]) -> FieldSchema:
         """The schema of several collections at once; a field of two types in two collections is text in both."""
         fields: dict[str, Field] = {}
         for entry in statistics:
-            new = Field(**{**entry, "values": tuple(entry.get("values", ()))})
+            new = Field(**{slot: getattr(entry, slot) for slot in FieldStatistics.__slots__})
             old = fields.get(new.name)
             fields[new.name] = new if old is None else _merge(old, new)
         return cls(tuple(list(fields.values())[:MAX_FIELDS]))
@@ -147,8 +180,8 @@ def _merge(old: Field, new: Field) -> Field:
         old.type if same else "text",
         values=tuple(dict.fromkeys((*old.values, *new.values)))[:MAX_VALUES],
         many=old.many or new.many,
-        minimum=min(edges, key=lambda e: e) if same and edges else None,  # type: ignore[type-var]
-        maximum=max(edges, key=lambda e: e) if same and edges else None,  # type: ignore[type-var]
+        minimum=min(edges, key=lambda e: e) if same and edges else None,
+        maximum=max(edges, key=lambda e: e) if same and edges else None,
         count=old.count + new.count,
     )
 
@@ -161,7 +194,7 @@ def name_parts(name: str) -> list[str]:
 def stem(word: str) -> str:
     """The stem of an English word, lower case; other scripts stay as they are."""
     lowered = word.lower()
-    return _stemmer().stemWord(lowered) if lowered.isascii() else lowered  # type: ignore[no-any-return]
+    return _stemmer().stemWord(lowered) if lowered.isascii() else lowered
 
 
 @lru_cache(maxsize=1)

@@ -9,14 +9,32 @@ from typing import Literal
 
 Relation = Literal["in", "since", "after", "before", "until"]
 
-_MONTH_NAMES = "january february march april may june july august september october november december".split()
+_MONTH_NAMES = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _MONTH = (
     {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
     | {name[:3]: number for number, name in enumerate(_MONTH_NAMES, 1)}
     | {"sept": 9}
 )
 _NUMBER = (
-    {word: n for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
+    {
+        word: n
+        for n, word in enumerate(
+            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+        )
+    }
     | {word: n for n, word in enumerate("零一二三四五六七八九十")}
     | {"两": 2, "a": 1, "an": 1, "couple": 2, "半": 6}
 )
@@ -39,19 +57,25 @@ _POINT = re.compile(
     | \b(?P<decade>(?:1[0-9]|20)\d0)'?s\b
     | (?P<cn_y>{_Y})\s*年(?:(?P<cn_m>1[0-2]|0?[1-9])\s*月(?:份)?(?:(?P<cn_d>\d{{1,2}})\s*[日号])?
         |第?(?P<cn_q>[一二三四1-4])季度|(?P<cn_h>[上下])半年)?(?![度龄])
-    | \b(?:the\s+)?(?P<rel>last|past|previous|next|coming)\s+(?P<rel_n>{_N})\s+(?P<rel_u>day|week|month|quarter|year)s?\b
+    | \b(?:the\s+)?(?P<rel>last|past|previous|next|coming)\s+(?P<rel_n>{_N})\s+(?P<rel_u>day|week|month
+        |quarter|year)s?\b
     | \b(?P<ago_n>{_N}|an?)\s+(?P<ago_u>day|week|month|year)s?\s+ago\b
     | \b(?:the\s+)?(?P<near>this|current|last|previous|past|next|coming)\s+(?P<near_u>week|month|quarter|year)\b
     | \b(?P<today>today|yesterday|tomorrow)\b
-    | (?:最近|过去|近|未来|今后)(?:的)?\s*(?P<cr_n>\d{{1,3}}|[一二两三四五六七八九十半])\s*(?:个)?(?P<cr_u>天|日|周|星期|月|季度|年)(?:内|里|以内|之内|间|来)?
-    | (?P<cnear>今天|昨天|明天|今年|本年度?|去年|前年|明年|本月|这个?月|上个?月|下个?月|本周|这周|上周|下周|本季度|这个?季度|上个?季度|下个?季度)
-    | (?<![\d.,$€£¥\w-])(?P<year>{_Y})(?!\s*(?:%|[.,]\d|\d|kg|km|pages|words|votes|citations|users|people|times|dollars|euros|元|人|次|页|万|亿|块|公斤|票))(?=\b|[\u4e00-\u9fff])
+    | (?:最近|过去|近|未来|今后)(?:的)?\s*(?P<cr_n>\d{{1,3}}
+        |[一二两三四五六七八九十半])\s*(?:个)?(?P<cr_u>天|日|周|星期|月|季度|年)(?:内|里|以内|之内|间|来)?
+    | (?P<cnear>今天|昨天|明天|今年|本年度?|去年|前年|明年|本月|这个?月|上个?月|下个?月|本周|这周|上周|下周
+        |本季度|这个?季度|上个?季度|下个?季度)
+    | (?<![\d.,$€£¥\w])(?<![A-Za-z]-)(?P<year>{_Y})(?!\s*(?:%|[.,]\d|\d|kg|km|pages|words|votes|citations
+        |users|people|times|dollars|euros|元|人|次|页|万|亿|块|公斤|票))(?=\b|[\u4e00-\u9fff])
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _BEFORE_POINT: tuple[tuple[Relation, str], ...] = (
-    ("since", r"(?:ever\s+)?since|starting(?:\s+(?:in|from|on))?|as\s+of|from\s+and\s+after|on\s+or\s+after|not\s+before|自从|自|从"),
-    ("until", r"until|till|up\s+to|through|no\s+later\s+than|on\s+or\s+before|by\s+the\s+end\s+of|by|截至|截止到?|到"),
+    ("since", r"(?:ever\s+)?since|starting(?:\s+(?:in|from|on))?|as\s+of|from\s+and\s+after|on\s+or\s+after"
+            r"|not\s+before|自从|自|从"),
+    ("until", r"until|till|up\s+to|through|no\s+later\s+than|on\s+or\s+before|by\s+the\s+end\s+of|by|截至"
+            r"|截止到?|到"),
     ("before", r"before|prior\s+to|earlier\s+than|older\s+than|preceding|早于"),
     ("after", r"after|later\s+than|newer\s+than|following|more\s+recent\s+than|晚于"),
     ("in", r"in|during|on|from|of|for|within|over|at|dated|在|于"),
@@ -60,10 +84,12 @@ _LEAD = re.compile(
     "(?:" + "|".join(rf"(?P<{name}>(?:\b|(?<=[\u4e00-\u9fff]))(?:{words}))" for name, words in _BEFORE_POINT)
     + r")\s*(?:the\s+|(?:beginning|start|end)\s+of\s+)?(?:year\s+)?$", re.IGNORECASE)  # fmt: skip
 _TRAIL: tuple[tuple[Relation, re.Pattern[str]], ...] = (
-    ("since", re.compile(r"\s*(?:以来|起|至今|及以后|及之后|开始|onwards?\b|or\s+later\b|and\s+(?:later|after|onwards?)\b|to\s+(?:now|date|today)\b)", re.I)),
+    ("since", re.compile(r"\s*(?:以来|起|至今|及以后|及之后|开始|onwards?\b|or\s+later\b|and\s+(?:later"
+            r"|after|onwards?)\b(?!\s+(?:\w+\s+)?\d)|to\s+(?:now|date|today)\b)", re.I)),
     ("after", re.compile(r"\s*(?:之后|以后|过后|后(?![\u4e00-\u9fff]{0,1}年))")),
     ("before", re.compile(r"\s*(?:之前|以前|前(?!年))")),
-    ("until", re.compile(r"\s*(?:及以前|及之前|为止|or\s+earlier\b|and\s+(?:earlier|before)\b)", re.I)),
+    ("until", re.compile(r"\s*(?:及以前|及之前|为止|or\s+earlier\b|and\s+(?:earlier|before)\b"
+            r"(?!\s+(?:\w+\s+)?\d))", re.I)),
     ("in", re.compile(r"\s*(?:期间|之?内|(?:and|or)\s+not\s+later)", re.I)),
 )  # fmt: skip
 _RANGE_LINK = re.compile(r"\s*(?:and|to|through|until|till|-|–|—|~|到|至|和|与)\s*(?:the\s+)?$", re.IGNORECASE)
@@ -113,7 +139,7 @@ def find_times(question: str, today: date) -> list[TimeMention]:
     year_to_come = None
     matches = list(_POINT.finditer(question))
     for place, match in enumerate(matches):
-        if match["dmy_d"] and not match["dmy_y"] or match["mdy_d"] and not match["mdy_y"]:
+        if (match["dmy_d"] and not match["dmy_y"]) or (match["mdy_d"] and not match["mdy_y"]):
             later = next((m for m in matches[place + 1 :] if m["dmy_y"] or m["mdy_y"] or m["my_y"]), None)
             year_to_come = int(later["dmy_y"] or later["mdy_y"] or later["my_y"]) if later else today.year
         try:
@@ -191,7 +217,7 @@ def _days(match: re.Match[str], today: date, year: int | None) -> tuple[date, da
     if get["decade"]:
         return _years(of("decade"), of("decade") + 9)
     if get["cn_y"]:
-        return _chinese(get, of)
+        return _chinese(get)
     if get["rel"]:
         count = _NUMBER.get(get["rel_n"].lower().split()[0]) or _NUMBER.get(get["rel_n"].lower()) or of("rel_n")
         if get["rel_n"].lower().startswith("a ") or get["rel_n"].lower() == "couple":
@@ -218,7 +244,7 @@ def _days(match: re.Match[str], today: date, year: int | None) -> tuple[date, da
     return _years(of("year"), of("year"))
 
 
-def _chinese(get: dict[str, str | None], of: object) -> tuple[date, date, tuple[int, int] | None]:
+def _chinese(get: dict[str, str | None]) -> tuple[date, date, tuple[int, int] | None]:
     year = int(get["cn_y"] or 0)
     if get["cn_d"]:
         return _day(date(year, int(get["cn_m"] or 0), int(get["cn_d"])))

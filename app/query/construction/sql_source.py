@@ -1,0 +1,202 @@
+"""A SQLite file that an operator lets be asked: its schema, and statements run on it that can only read.
+
+Four walls, each enough alone against writing: the statement is checked against the schema, the file is opened
+read-only, `query_only` is on, and SQLite's authorizer allows nothing but reading known tables. Rows
+and time are limited.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from app.errors import InvalidInput, Unavailable
+from app.query.construction.fields import FieldType
+from app.query.construction.sql_check import DEFAULT_LIMIT, check_statement
+from app.query.construction.sql_schema import MAX_COLUMNS, MAX_TABLES, Column, ForeignKey, SqlSchema, Table
+
+MAX_CELL_CHARS = 10_000
+_SAMPLED_ROWS = 20_000
+_SAMPLED_VALUES = 500
+_VALUE_CHARS = 100
+_STEPS = 1_000  # of SQLite's machine between two looks at the clock
+_FUNCTIONS = frozenset({"count", "sum", "avg", "max", "min", "lower", "upper", "length", "abs", "round", "like"})
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
+_NUMERIC = ("INT", "REAL", "FLOA", "DOUB", "NUM", "DEC")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a statement returned; `truncated` where the row limit was reached: there may be more."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    truncated: bool
+    ms: float
+
+
+class SqlSource:
+    """One SQLite file. Threads may share it: every call has a connection of its own.
+
+    Args:
+        time_limit_ms: of one statement.
+        row_limit: of one statement.
+    """
+
+    def __init__(
+        self, name: str, path: Path, *, time_limit_ms: float = 2_000.0, row_limit: int = DEFAULT_LIMIT
+    ) -> None:
+        self.name = name
+        self._path = path
+        self._time_limit_ms = time_limit_ms
+        self._row_limit = row_limit
+        self._lock = Lock()
+        self._read: tuple[tuple[int, int], SqlSchema] | None = None
+
+    def schema(self) -> SqlSchema:
+        """Tables, columns with types and sampled values, foreign keys; read again when the file has changed.
+
+        Raises:
+            Unavailable: the file is missing, unreadable, no SQLite database, or has no tables.
+        """
+        try:
+            found = self._path.stat()
+            state = (found.st_mtime_ns, found.st_size)
+            with self._lock:
+                if self._read is None or self._read[0] != state:
+                    with closing(self._connect()) as connection:
+                        self._read = (state, SqlSchema(tuple(_tables(connection))))
+                return self._read[1]
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(
+                f"the SQL source {self.name!r} can't be read ({type(error).__name__}): check its file in "
+                "ATTEST_SQL__SOURCES"
+            ) from None
+        except InvalidInput as error:
+            raise Unavailable(f"the SQL source {self.name!r} can't be used: {error.message}") from None
+
+    def execute(self, text: str, parameters: Mapping[str, Any]) -> Rows:
+        """The rows of a SELECT; checked again here, whoever built it.
+
+        Raises:
+            InvalidInput: the statement is not one that may run.
+            Unavailable: the file can't be read, or the statement took longer than the limit.
+        """
+        schema = self.schema()
+        checked = check_statement(text, schema, limit=self._row_limit)
+        started = time.monotonic()
+        try:
+            with closing(self._connect()) as connection:
+                _guard(connection, schema, started + self._time_limit_ms / 1e3)
+                cursor = connection.execute(checked, dict(parameters))
+                rows = cursor.fetchmany(self._row_limit)
+                columns = tuple(str(column[0]) for column in cursor.description or ())
+        except sqlite3.OperationalError as error:
+            if "interrupted" in str(error):
+                raise Unavailable(
+                    f"the statement took longer than {self._time_limit_ms:.0f} ms on {self.name!r}: ask for less"
+                ) from None
+            raise InvalidInput(f"the SQL source {self.name!r} refuses the statement: {str(error)[:200]}") from None
+        except sqlite3.Error as error:
+            raise InvalidInput(f"the SQL source {self.name!r} refuses the statement: {str(error)[:200]}") from None
+        ms = (time.monotonic() - started) * 1e3
+        kept = tuple(tuple(_cell(value) for value in row) for row in rows)
+        return Rows(columns, kept, len(rows) >= self._row_limit, ms)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")  # views and generated columns call no unsafe function
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 64 * 2**20)
+        return connection
+
+
+def _guard(connection: sqlite3.Connection, schema: SqlSchema, deadline: float) -> None:
+    """From here on the connection reads the schema's tables until the deadline, and nothing else."""
+    known = {table.name.casefold() for table in schema.tables}
+
+    def authorize(action: int, first: str | None, second: str | None, _db: str | None, _via: str | None) -> int:
+        if action == sqlite3.SQLITE_SELECT:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_READ and (first or "").casefold() in known:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_FUNCTION and (second or "").casefold() in _FUNCTIONS:
+            return sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_DENY
+
+    connection.set_authorizer(authorize)
+    connection.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS)
+
+
+def _tables(connection: sqlite3.Connection) -> list[Table]:
+    names = [
+        str(row[0])
+        for row in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+            "AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name LIMIT ?",
+            (MAX_TABLES,),
+        )
+    ]
+    tables: list[Table] = []
+    room = MAX_COLUMNS
+    for name in names:
+        columns = tuple(
+            _column(connection, name, str(row[0]), str(row[1] or ""))
+            for row in connection.execute("SELECT name, type FROM pragma_table_info(?) LIMIT ?", (name, room))
+        )
+        room -= len(columns)
+        if columns:
+            tables.append(Table(name, columns))
+    return [Table(table.name, table.columns, _keys(connection, table, tables)) for table in tables]
+
+
+def _keys(connection: sqlite3.Connection, table: Table, tables: list[Table]) -> tuple[ForeignKey, ...]:
+    found = []
+    rows = connection.execute('SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)', (table.name,))
+    for column, to_table, to_column in rows.fetchall():
+        other = next((entry for entry in tables if entry.name.casefold() == str(to_table).casefold()), None)
+        if other is None:
+            continue
+        if to_column is None:  # the other table's primary key
+            primary = connection.execute(
+                "SELECT name FROM pragma_table_info(?) WHERE pk = 1 LIMIT 1", (other.name,)
+            ).fetchone()
+            to_column = primary[0] if primary else None
+        if to_column is not None and other.get(str(to_column)):
+            found.append(ForeignKey(str(column), other.name, str(to_column)))
+    return tuple(found)
+
+
+def _column(connection: sqlite3.Connection, table: str, name: str, declared: str) -> Column:
+    quoted = '"' + name.replace('"', '""') + '"'
+    quoted_table = '"' + table.replace('"', '""') + '"'
+    rows = connection.execute(
+        f"SELECT DISTINCT {quoted} FROM (SELECT {quoted} FROM {quoted_table} LIMIT {_SAMPLED_ROWS}) "
+        f"WHERE {quoted} IS NOT NULL LIMIT {_SAMPLED_VALUES}"
+    )
+    values = [row[0] for row in rows]
+    kind: FieldType = "text"
+    if (values and all(isinstance(value, int | float) for value in values)) or (
+        not values and declared.upper().startswith(_NUMERIC)
+    ):
+        kind = "number"
+    elif values and all(isinstance(value, str) and _DATE.fullmatch(value) for value in values):
+        kind = "date"
+    if kind != "text":
+        return Column(name, kind)
+    return Column(name, kind, tuple(v for v in values if isinstance(v, str) and 0 < len(v) <= _VALUE_CHARS))
+
+
+def _cell(value: Any) -> Any:
+    """A cell as JSON can say it: bytes are told by their number, long texts are cut."""
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    return value[:MAX_CELL_CHARS] if isinstance(value, str) else value

@@ -1,0 +1,105 @@
+"""What is taken of a language model's filters and statements, and what the rules do where it fails."""
+
+import json
+from datetime import date
+
+import pytest
+
+from app.errors import Cancelled, Unavailable
+from app.query.construction.by_model import construct_filter, construct_sql
+from app.query.construction.sql_schema import Column, SqlSchema, Table
+from tests.unit.query.construction.filter_schemas import SCHEMAS, TODAY
+
+TABLES = SqlSchema((Table("sales", (Column("amount", "number"), Column("city", "text", ("Oslo",)))),))
+
+
+class Scripted:
+    """A text model that says what it was told to, and remembers what it was asked."""
+
+    name = "scripted"
+
+    def __init__(self, said):
+        self.said = said
+        self.asked = []
+
+    def complete(self, messages, *, max_tokens, schema=None, cancelled=lambda: False):
+        self.asked.append((messages, schema))
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+def filtered(said, question="Acme reports of 2023"):
+    text = said if isinstance(said, str | Exception) else json.dumps(said)
+    return construct_filter(question, SCHEMAS["reports"], today=TODAY, model=Scripted(text))
+
+
+def test_a_filter_that_holds_is_taken():
+    found = filtered({"filter": {"any": [{"company": "Acme"}, {"year": {"gte": 2023}}]}, "text": "reports"})
+    assert found.filter == {"any": [{"company": "Acme"}, {"year": {"gte": 2023}}]}
+    assert (found.text_left, found.how) == ("reports", "scripted")
+
+
+def test_the_model_is_told_fields_values_and_the_day_and_bound_to_a_schema():
+    model = Scripted('{"filter": {}}')
+    construct_filter("anything", SCHEMAS["reports"], today=TODAY, model=model)
+    (messages, schema) = model.asked[0]
+    assert "2026-06-15, Monday" in messages[0].content
+    assert '- company: text, values: ["Acme"' in messages[0].content
+    assert messages[1].content == "Question: anything"
+    assert schema["required"] == ["filter"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I can not do that.",
+        {"filter": "company = Acme"},
+        {"filter": {"ceo": "Smith"}},
+        {"filter": {"company": "Umbrella"}},
+        {"filter": {"year": "2023"}},
+        {"filter": {"audited": "yes"}},
+        {"filter": {"published": {"gte": "last week"}}},
+        {"filter": {"company": {"like": "A%"}}},
+        {"filter": {"not": {"any": [{"hidden": 1}]}}},
+        Unavailable("the server is gone"),
+    ],
+)
+def test_the_rules_stand_in_for_what_does_not_hold(said):
+    found = filtered(said)
+    assert found.filter == {"company": "Acme", "year": 2023}
+    assert found.how == "rules"
+    assert "By rules, as scripted failed" in found.explanation
+
+
+def test_an_empty_filter_of_the_model_is_one():
+    found = filtered({"filter": {}, "text": "nothing of the question"})
+    assert (found.filter, found.confidence) == ({}, 0.0)
+    assert found.text_left == "Acme reports of 2023"
+
+
+def test_a_cancelled_request_ends():
+    with pytest.raises(Cancelled):
+        construct_filter("q", SCHEMAS["reports"], today=TODAY, model=Scripted('{"filter": {}}'), cancelled=lambda: True)
+
+
+def stated(sql):
+    return construct_sql(
+        "What is the average amount?", TABLES, today=date(2026, 1, 1), model=Scripted(json.dumps({"sql": sql}))
+    )
+
+
+def test_a_statement_that_passes_is_taken_with_its_literals_bound():
+    found = stated("SELECT SUM(amount) FROM sales WHERE city = 'Oslo' AND amount > 2.5 LIMIT 7")
+    assert found.text == "SELECT SUM(amount) FROM sales WHERE city = :p1 AND amount > :p2 LIMIT 7"
+    assert found.parameters == {"p1": "Oslo", "p2": 2.5}
+    assert found.how == "scripted"
+
+
+@pytest.mark.parametrize(
+    "sql", ["", "DROP TABLE sales", "SELECT secret FROM sales", "SELECT amount FROM sales; DELETE FROM sales", 7, None]
+)
+def test_a_statement_that_does_not_pass_gives_way_to_the_rules(sql):
+    found = stated(sql)
+    assert found.text == 'SELECT AVG("amount") FROM "sales" LIMIT 100'
+    assert "By rules, as scripted failed" in found.explanation
