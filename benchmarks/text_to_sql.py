@@ -6,7 +6,8 @@ DIR (or ATTEST_DATA_DIR) holds `sql/wikisql.jsonl.gz`, which is not part of this
 but without the tables. So a table's columns are those that its own questions use (the real tables have more), and its
 rows are made up here: the literals of its questions plus literals of the same columns elsewhere, in random order. Both
 make the task easier than the original, and so does this: a column counts as a number where the reference sums, averages
-or compares it, which leaks a little of the reference in both rows. `names` shows what is left when the builder sees no cells at all. A prediction
+or compares it, which leaks a little of the reference in both rows. `names` shows what is left when the builder sees no
+cells at all. A prediction
 is right in logical form when aggregate, column and the set of conditions are the reference's, letter case ignored;
 right in execution when it returns the same rows. References that still hold a template's variable are left out.
 """

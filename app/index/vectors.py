@@ -20,8 +20,10 @@ from app.index.segments import GRAPH, Float32, Segment
 faiss: Any = _faiss  # its bundled stubs lack the overloads that its Python layer adds
 
 HNSW_M = 32
-EF_CONSTRUCTION = 64  # 120 takes twice as long to build and gains less recall than a slightly wider search does
-EF_SEARCH_LEAST = 128
+# Recall@10 and ms a query on 100,000 MiniLM embeddings of abstracts. Built with 64: .9645 and .57 at a width of 128, .9900
+# and 1.92 at 512. Built with 128, in 29 s instead of 12: .9905 and .60, .9990 and 2.32. Random clusters hid the difference.
+EF_CONSTRUCTION = 128
+EF_SEARCH_LEAST = 192
 EF_SEARCH_MOST = 2_048
 EXACT_SHARE = 0.15  # a mask that allows less is searched exactly: cheaper than walking a graph of forbidden nodes
 _ADD_ROWS = 8_192

@@ -126,7 +126,7 @@ def test_a_segment_stays_searchable_after_its_files_are_gone(tmp_path: Path) -> 
 
 
 def test_ef_grows_with_top_k_and_with_what_is_forbidden() -> None:
-    assert ef_search(10, 1.0) == 128
+    assert ef_search(10, 1.0) == 192
     assert ef_search(100, 1.0) == 200
     assert ef_search(100, 0.5) == 400
     assert ef_search(10_000, 0.2) == 2_048
