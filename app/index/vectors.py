@@ -20,8 +20,8 @@ from app.index.segments import GRAPH, Float32, Segment
 faiss: Any = _faiss  # its bundled stubs lack the overloads that its Python layer adds
 
 HNSW_M = 32
-# Recall@10 and ms a query on 100,000 MiniLM embeddings of abstracts: built with 64, .9645 and .57 at a width of 128, .9900
-# and 1.92 at 512; built with 128, in 29 s instead of 12, .9905 and .60, .9990 and 2.32. Random clusters do not show it.
+# Recall@10 and ms a query on 100,000 MiniLM embeddings of abstracts: built with 64, .9645 and .57 at a width of 128,
+# .9900 and 1.92 at 512; built with 128, in 29 s instead of 12, .9905 and .60, .9990 and 2.32. Random clusters hide it.
 EF_CONSTRUCTION = 128
 EF_SEARCH_LEAST = 192
 EF_SEARCH_MOST = 2_048

@@ -49,7 +49,7 @@ class RankWeights:
 
 _LOST = 3.0  # a beam e³ times less probable than the best finished answer is not worth another step
 _KEPT_PER_BEAM = 4
-_STARTS, _ENDS, _SPANS = 12, 3, 16  # of the extractive heads, put before the decoder beside its own beams
+_STARTS, _ENDS, _SPANS = 12, 3, 6  # of the extractive heads, put before the decoder beside its own beams
 
 
 @torch.inference_mode()
@@ -207,7 +207,7 @@ def best_extractive_span(memory: Memory, max_answer_tokens: int = 48) -> tuple[i
 
 @torch.inference_mode()
 def extractive_spans(memory: Memory, max_answer_tokens: int = 48) -> list[tuple[int, ...]]:
-    """Return up to 16 spans, best first: of the 12 best starts the three best ends each, scored as in
+    """Return up to 6 spans, best first: of the 12 best starts the three best ends each, scored as in
     `best_extractive_span`; every span as its positions in the memory."""
     rows = memory.null_logits.shape[1]
     length = memory.copyable.shape[1] // rows
