@@ -25,7 +25,6 @@ from app.types import Evidence, Generated, GenerationOptions, Hit, Passage, Prom
 
 Float64 = npt.NDArray[np.float64]
 _RIGHT_F1 = 0.5
-_SLACK = 0.03
 SIGNS = (1, -1, 1, 1, 1, 1)
 """Which way each of `FEATURES` may move the confidence."""
 
@@ -160,19 +159,17 @@ def fit_signed(features: Float64, labels: Float64, signs: Sequence[int], l2: flo
         kept.pop(max(wrong, key=lambda place: abs(fitted[place])))
 
 
-def best_threshold(confidences: Sequence[float], gains: Sequence[float], slack: float = 0.0) -> float:
-    """Return the confidence at and above which answering maximises the summed gain, or the lowest nearly as good.
+def best_threshold(confidences: Sequence[float], gains: Sequence[float]) -> float:
+    """Return the confidence at and above which answering maximises the summed gain.
 
     Args:
         confidences: of the cases.
         gains: of answering instead of abstaining: F1 for an answerable case, −1 for one without an answer.
-        slack: share of the best gain that may be given up for answering more; the curve is flat around its top.
     """
     order = np.argsort(-np.asarray(confidences), kind="stable")
     sorted_confidences = np.asarray(confidences)[order]
     total = np.concatenate([[0.0], np.cumsum(np.asarray(gains)[order])])
-    enough = total.max() * (1 - slack)
-    count = int(np.flatnonzero(total >= enough)[-1]) if slack else int(total.argmax())
+    count = int(total.argmax())
     if count == 0:
         return 1.0
     if count == len(order):
@@ -199,7 +196,7 @@ def fit_calibration(evidence: Sequence[Evidence], right: Sequence[bool], gains: 
         threshold=0.5,
     )
     confidences = [calibrated_confidence(e, fitted) for e in evidence]
-    return Calibration(**{**asdict(fitted), "threshold": best_threshold(confidences, gains, _SLACK)})
+    return Calibration(**{**asdict(fitted), "threshold": best_threshold(confidences, gains)})
 
 
 def answer_cases(reader: Reader, cases: Sequence[Case]) -> list[Generated]:

@@ -107,10 +107,3 @@ def test_cases_hold_the_gold_passage_or_only_distractors() -> None:
 def test_prompts_number_their_passages() -> None:
     prompt = prompt_of("Who?", ["one", "two"])
     assert [(p.number, p.text, p.char_end) for p in prompt.passages] == [(1, "one", 3), (2, "two", 3)]
-
-
-def test_a_little_gain_may_be_given_up_for_answering_more() -> None:
-    confidences = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
-    gains = [1.0, 1.0, -0.05, 0.0, -1.0, 0.9]
-    assert best_threshold(confidences, gains) == pytest.approx(0.75)
-    assert best_threshold(confidences, gains, 0.03) == pytest.approx(0.55)
