@@ -1,7 +1,32 @@
+import io
+from collections.abc import Iterator
+
 import pytest
+import structlog
 
 from app.errors import Cancelled
-from app.telemetry import Metrics, Trace
+from app.telemetry import Metrics, Trace, configure_logging, get_logger
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("logging_restored")
+def test_lines_go_to_the_standard_error_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that ran inside another program may have set logging up on a stream that is closed by now."""
+    log = get_logger("test")
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", first)
+    configure_logging()
+    log.info("early")
+    assert "early" in first.getvalue()
+    monkeypatch.setattr("sys.stderr", second)
+    first.close()
+    log.info("late")
+    assert "late" in second.getvalue()
 
 
 def test_stages_are_kept_in_order_with_their_details_and_summed_in_timings() -> None:
