@@ -43,7 +43,11 @@ class McpEndpoint:
                 manager = await asyncio.to_thread(_build, self._state)
                 running = asyncio.Event()
                 self._serving = asyncio.create_task(self._serve(manager, running))
-                await running.wait()
+                begun = asyncio.create_task(running.wait())
+                await asyncio.wait({begun, self._serving}, return_when=asyncio.FIRST_COMPLETED)
+                if self._serving.done():  # it failed before it ran: nobody would ever set the event
+                    begun.cancel()
+                    await self._serving
                 self._manager = manager
         return self._manager
 

@@ -19,16 +19,10 @@ PING_S = 15
 _LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
-def event(name: str, body: Any) -> ServerSentEvent:
-    """One named event with a JSON body on a single `data:` line."""
+def event(name: str | None, body: Any) -> ServerSentEvent:
+    """One event with a JSON body on a single `data:` line; without a name as OpenAI's chat clients read it."""
     text = json.dumps(json_ready(body), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return ServerSentEvent(data=text.translate(_LINE_ENDS), event=name, sep="\n")
-
-
-def data_line(body: Any) -> ServerSentEvent:
-    """One event without a name, as OpenAI's clients read it: a JSON body on a single `data:` line."""
-    text = json.dumps(json_ready(body), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return ServerSentEvent(data=text.translate(_LINE_ENDS), sep="\n")
 
 
 def stream(events: AsyncIterator[ServerSentEvent], on_close: Callable[[], None] | None = None) -> EventSourceResponse:

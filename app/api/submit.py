@@ -95,21 +95,31 @@ async def receive(request: Request, state: ApiState, *, single: bool = False) ->
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raw = await request.body()
         return Received(await asyncio.to_thread(lambda: from_json(parse_json(raw), limits, single=single)))
-    directory = state.settings.home / "tmp"
-    directory.mkdir(parents=True, exist_ok=True)
-    form = await read_form(
-        request,
-        directory,
-        file_bytes=limits.upload_bytes,
-        form_bytes=limits.form_bytes,
-        field_bytes=limits.metadata_bytes * 6,  # JSON may escape every character
-        max_files=limits.batch_documents,
-    )
+    form = await read_upload(request, state, max_files=limits.batch_documents)
     try:
         return Received(from_form(form, limits, single=single), form)
     except BaseException:
         form.close()
         raise
+
+
+async def read_upload(request: Request, state: ApiState, *, max_files: int) -> Form:
+    """The multipart form in the request's body under the server's limits; the caller closes it.
+
+    Raises:
+        InvalidInput: not a well-formed form, or too many parts. TooLarge: over a limit.
+    """
+    limits = state.settings.limits
+    directory = state.settings.home / "tmp"
+    directory.mkdir(parents=True, exist_ok=True)
+    return await read_form(
+        request,
+        directory,
+        file_bytes=limits.upload_bytes,
+        form_bytes=limits.form_bytes,
+        field_bytes=limits.metadata_bytes * 6,  # JSON may escape every character
+        max_files=max_files,
+    )
 
 
 async def submit(

@@ -183,6 +183,12 @@ async def test_names_need_not_be_unique_and_can_change(api, client):
     assert nameless.id.startswith("vs_")
 
 
+async def test_a_store_of_a_missing_file_is_not_made(api, client):
+    with pytest.raises(openai.NotFoundError):
+        await client.vector_stores.create(name="half", file_ids=["file_none"])
+    assert [item.id async for item in client.vector_stores.list()] == ["default"]
+
+
 async def test_what_is_missing_is_said(api, client):
     for call in (
         client.files.retrieve("file_none"),

@@ -21,7 +21,7 @@ from app.api.openai.error_shape import error_object
 from app.api.openai.shapes import new_id, resolve_model
 from app.api.openai.tasks import answer_task
 from app.api.state import ApiState, Reader, Ready, State
-from app.api.streams import Bridge, data_line, stream
+from app.api.streams import Bridge, event, stream
 from app.telemetry import Trace
 from app.types import AskRequest
 
@@ -140,18 +140,18 @@ def _streamed(state: ApiState, services: Services, wanted: AskRequest, trace: Tr
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         try:
-            yield data_line(reply.chunk({"role": "assistant", "content": ""}))
+            yield event(None, reply.chunk({"role": "assistant", "content": ""}))
             async for name, data in bridge:
                 if name == "token":
-                    yield data_line(reply.chunk({"content": data["text"]}))
+                    yield event(None, reply.chunk({"content": data["text"]}))
             assert bridge.outcome is not None
             if bridge.outcome.cancelled():
                 return
             if (error := bridge.outcome.exception()) is not None:
-                yield data_line(_failure(services, error, trace))
+                yield event(None, _failure(services, error, trace))
             else:
                 for chunk in _ending(reply, bridge.outcome.result()):
-                    yield data_line(chunk)
+                    yield event(None, chunk)
             yield ServerSentEvent(data="[DONE]", sep="\n")
         finally:
             stop()
@@ -173,11 +173,11 @@ def _ending(reply: _Reply, answer: AnswerBody) -> Sequence[dict[str, Any]]:
 
 async def _told(reply: _Reply, text: str, usage: dict[str, int]) -> AsyncIterator[ServerSentEvent]:
     """A finished text as a stream."""
-    yield data_line(reply.chunk({"role": "assistant", "content": ""}))
-    yield data_line(reply.chunk({"content": text}))
-    yield data_line(reply.chunk({}, "stop"))
+    yield event(None, reply.chunk({"role": "assistant", "content": ""}))
+    yield event(None, reply.chunk({"content": text}))
+    yield event(None, reply.chunk({}, "stop"))
     if reply.include_usage:
-        yield data_line(reply.chunk(None) | {"usage": usage})
+        yield event(None, reply.chunk(None) | {"usage": usage})
     yield ServerSentEvent(data="[DONE]", sep="\n")
 
 

@@ -10,11 +10,12 @@ from fastapi.responses import Response
 
 from app.api.errors import invalid_field
 from app.api.keys import ANYONE, Principal
-from app.api.multipart import Form, read_form
+from app.api.multipart import Form
 from app.api.openai.shapes import new_id, page_of
 from app.api.openai.store_files import documents_of_file
 from app.api.state import ApiState, Reader, Ready, State, Writer
 from app.api.submissions import safe_filename
+from app.api.submit import read_upload
 from app.index.records import FileRecord
 
 if TYPE_CHECKING:
@@ -100,17 +101,7 @@ async def delete_file(file_id: str, state: State, services: Ready, caller: Write
 
 
 async def _form(request: Request, state: ApiState) -> Form:
-    limits = state.settings.limits
-    directory = state.settings.home / "tmp"
-    directory.mkdir(parents=True, exist_ok=True)
-    form = await read_form(
-        request,
-        directory,
-        file_bytes=limits.upload_bytes,
-        form_bytes=limits.form_bytes,
-        field_bytes=limits.metadata_bytes,
-        max_files=1,
-    )
+    form = await read_upload(request, state, max_files=1)
     if [file.field_name for file in form.files] != ["file"]:
         form.close()
         raise invalid_field(("body", "file"), "must be one file, with a filename", "missing")

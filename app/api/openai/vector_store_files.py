@@ -11,6 +11,7 @@ from pydantic import Field
 from app.api.errors import invalid_field
 from app.api.jobs import read_job
 from app.api.keys import Principal
+from app.api.openai.files import owner_of
 from app.api.openai.shapes import LenientRequest, page_of
 from app.api.openai.store_files import document_id_in, file_id_of, find_in_store, store_file
 from app.api.state import Reader, Ready, State, Writer
@@ -61,7 +62,7 @@ def attach(services: Services, caller: Principal, store_id: str, file_id: str, a
 def attach_many(services: Services, caller: Principal, store_id: str, wanted: list[tuple[str, Metadata]]) -> str:
     """Queues the files in one job; its id."""
     caller.need_collection(store_id)
-    owner = None if caller.collections is None else caller.name
+    owner = owner_of(caller)
     documents = []
     for file_id, attributes in dict(wanted).items():
         check_metadata(attributes)

@@ -13,9 +13,10 @@ from app.api.errors import request_id_of
 from app.api.executor import until_disconnect
 from app.api.keys import Principal
 from app.api.openai.comparison_filters import to_filters
+from app.api.openai.files import owner_of
 from app.api.openai.shapes import LenientRequest, page_of, relevance_of
 from app.api.openai.store_files import attributes_of, file_id_of, file_names
-from app.api.openai.vector_store_files import attach
+from app.api.openai.vector_store_files import attach_many
 from app.api.options import check_question
 from app.api.state import Reader, Ready, State, Writer
 from app.api.wire import Metadata, Text
@@ -91,6 +92,8 @@ async def create_store(body: NewStoreBody, state: State, services: Ready, caller
     """An empty collection named after the store, with the given files attached."""
 
     def create() -> CollectionRecord:
+        for file_id in body.file_ids:  # before there is a collection: a file that is missing leaves nothing behind
+            services.catalog.get_file(file_id, owner_of(caller))
         settings = {NAME: body.name or "", METADATA: body.metadata or {}}
         name = _free_name(caller, body.name)
         try:
@@ -101,8 +104,9 @@ async def create_store(body: NewStoreBody, state: State, services: Ready, caller
             return services.catalog.create_collection(other, body.description or "", settings)
 
     record = await state.blocking(create)
-    for file_id in body.file_ids:
-        await state.blocking(attach, services, caller, record.name, file_id, {})
+    if body.file_ids:
+        wanted: list[tuple[str, Metadata]] = [(file_id, {}) for file_id in body.file_ids]
+        await state.blocking(attach_many, services, caller, record.name, wanted)
     return await state.blocking(store_object, services, record)
 
 
