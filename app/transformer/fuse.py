@@ -1,4 +1,7 @@
-"""Merges linear layers that read the same input: fewer, larger products for inference. Merge before quantizing."""
+"""Makes a decoder ready for inference: linear layers that read the same input become one, norms are settled.
+
+Merge before quantizing.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from app.errors import InvalidInput
 from app.transformer.causal_block import CausalBlock
 from app.transformer.causal_lm import CausalLM
 from app.transformer.feed_forward import FeedForward
+from app.transformer.norm import RMSNorm
 
 
 class FusedFeedForward(nn.Module):
@@ -32,7 +36,9 @@ class FusedFeedForward(nn.Module):
 
 
 def fuse(model: CausalLM) -> CausalLM:
-    """Return `model` itself, each layer's q/k/v and gate/up projections merged; already merged ones are left.
+    """Return `model` itself, each layer's q/k/v and gate/up projections merged, its norms ready for single tokens.
+
+    What is merged already is left.
 
     The results are the same sums; `unfuse` gives the separate layers back, as saving needs them. Layer by layer, so
     that the extra memory is that of one layer.
@@ -47,6 +53,7 @@ def fuse(model: CausalLM) -> CausalLM:
             attention.q_proj = attention.k_proj = attention.v_proj = None
         if isinstance(feed_forward, FeedForward) and feed_forward.gate is not None:
             block.feed_forward = FusedFeedForward(_merge(feed_forward.gate, feed_forward.up), feed_forward)
+    _settle_norms(model, settled=True)
     return model
 
 
@@ -70,7 +77,14 @@ def unfuse(model: CausalLM) -> CausalLM:
             plain = FeedForward(1, 1, activation=model.config.activation, gated=True)
             plain.gate, plain.up, plain.down = gate, up, feed_forward.down
             block.feed_forward = plain
+    _settle_norms(model, settled=False)
     return model
+
+
+def _settle_norms(model: CausalLM, *, settled: bool) -> None:
+    for part in model.modules():
+        if isinstance(part, RMSNorm):
+            part.settle(settled=settled)
 
 
 def _blocks(model: CausalLM) -> list[CausalBlock]:

@@ -20,6 +20,7 @@ _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_
 # Private-use characters around the number of a control token that a message spelled out. See `encode_chat`.
 _OPEN, _CLOSE = "\U0010fffc", "\U0010fffd"
 _MARK = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
+_EDGE = "\U0010fffb"  # stands before and after each passage while a template is rendered
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,46 @@ class ModelTokenizer:
         marked = [_mark_all(message, controls) for message in messages]
         marked_variables = {name: _mark_all(value, controls) for name, value in variables.items()}
         text = self.apply_chat_template(marked, add_generation_prompt=add_generation_prompt, **marked_variables)
+        return self._encode_marked(text)
+
+    def encode_chat_with_passages(
+        self, messages: Sequence[Message], passages: Sequence[str], **variables: Any
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the prompt of a chat as ids, and where in them the passages stand: `[start, end)` in tokens.
+
+        A passage has the same tokens wherever it stands: it is encoded apart from the text around it, so that the ids
+        may differ from `encode_chat` at its edges.
+
+        Args:
+            messages: the oldest first.
+            passages: texts that the last message holds, in its order; one that it does not hold is left out.
+            variables: what else the template reads.
+
+        Raises:
+            InvalidInput: see `apply_chat_template`.
+        """
+        last = str(messages[-1]["content"]).replace(_EDGE, "")
+        pieces, done = [], 0
+        for passage in passages:
+            start = last.find(passage, done) if passage.strip() else -1
+            if start >= 0:
+                pieces += [last[done:start], passage]
+                done = start + len(passage)
+        content = _EDGE.join([*pieces, last[done:]])
+        earlier = [{**each, "content": str(each["content"]).replace(_EDGE, "")} for each in messages[:-1]]
+        controls = self._controls
+        marked = [_mark_all(message, controls) for message in [*earlier, {**messages[-1], "content": content}]]
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for place, part in enumerate(self.apply_chat_template(marked, **variables).split(_EDGE)):
+            tokens = self._encode_marked(part)
+            if place % 2 and tokens:
+                spans.append((len(ids), len(ids) + len(tokens)))
+            ids += tokens
+        return ids, spans
+
+    def _encode_marked(self, text: str) -> list[int]:
+        controls = self._controls
         ids: list[int] = []
         # Split at the marks: even places are the template's and the messages' text, odd ones numbers of controls.
         for place, part in enumerate(_MARK.split(text)):

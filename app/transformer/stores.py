@@ -1,7 +1,7 @@
 """Where a decoder's keys and values live. A layer hands over query, key and value and gets the mixed values back.
 
 `DenseStore` remembers nothing (training, scoring); `SequenceStore` keeps a batch of sequences of different lengths.
-The paged store of the inference engine has the same `attend`.
+The inference engine's store (`app.transformer.engine.memory`) has the same `attend`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import torch
 
@@ -97,11 +98,11 @@ class Batch:
             each.sequence.cancel()
             self._end(each, "cancelled", Cancelled("the request was cancelled"))
 
-    def forget(self, namespace: str) -> None:
-        """Drop the prefixes and passages of a namespace."""
-        self.prefixes.forget(namespace)
+    def forget(self, chosen: Callable[[str], bool]) -> None:
+        """Drop the prefixes and passages of the namespaces of which `chosen` is true."""
+        self.prefixes.forget(chosen)
         if self._passages is not None:
-            self._passages.forget(namespace)
+            self._passages.forget(chosen)
 
     def abandon(self, error: AttestError) -> None:
         """End everything."""

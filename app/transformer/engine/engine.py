@@ -110,11 +110,12 @@ class Engine:
             passage_reuse=passage_reuse,
             passage_bytes=passage_bytes,
         )
+        self.reuses_passages = passage_reuse is not None
         self._waiting = WaitingQueue()
         self._lock = threading.Condition()
         self._closing = False
         self._failure: str | None = None
-        self._forgotten: list[str] = []
+        self._forgotten: list[Callable[[str], bool]] = []
         self._thread = threading.Thread(target=self._run, name="inference-engine", daemon=True)
         self._thread.start()
 
@@ -205,10 +206,14 @@ class Engine:
             tokens_per_s=counters.tokens_per_s(),
         )
 
-    def forget_prefixes(self, namespace: str) -> None:
-        """Drop what is remembered of a namespace's prompts, before the next pass: its documents were deleted."""
+    def forget_prefixes(self, chosen: Callable[[str], bool]) -> None:
+        """Drop what is remembered of prompts, before the next pass: documents that they quote were deleted.
+
+        Args:
+            chosen: is given each namespace and says whether it is forgotten; called in the engine's thread.
+        """
         with self._lock:
-            self._forgotten.append(namespace)
+            self._forgotten.append(chosen)
             self._lock.notify_all()
 
     def close(self) -> None:
@@ -286,8 +291,8 @@ class Engine:
             forgotten, self._forgotten = self._forgotten, []
         for each in gone:
             finish(each.request, self._counters, "cancelled", Cancelled("the request was cancelled while it waited"))
-        for namespace in forgotten:
-            self._batch.forget(namespace)
+        for chosen in forgotten:
+            self._batch.forget(chosen)
         self._batch.drop_cancelled()
         # Only this thread takes from the queue, so who is first can't change between looking and taking.
         while (first := self._waiting.first()) is not None and self._batch.admit(first):

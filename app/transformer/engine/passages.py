@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,9 +106,9 @@ class PassageBlender:
             self._memory.values[:, rows] = passage.values
         running.reused = frozenset(reused)
 
-    def forget(self, namespace: str) -> None:
-        """Drop the passages of a namespace."""
-        for name in [name for name in self._kept if name[0] == namespace]:
+    def forget(self, chosen: Callable[[str], bool]) -> None:
+        """Drop the passages of the namespaces of which `chosen` is true."""
+        for name in [name for name in self._kept if chosen(name[0])]:
             self._kept_bytes -= self._kept.pop(name).nbytes
 
     def _keep(self, name: tuple[str, tuple[int, ...]], passage: Passage) -> None:

@@ -11,7 +11,7 @@ Source: Zheng et al. 2024 (SGLang), section 3, RadixAttention; here with blocks 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 Tokens = tuple[int, ...]
 
@@ -79,12 +79,12 @@ class PrefixTree:
         self._touch(namespace, path)
         return new
 
-    def forget(self, namespace: str) -> None:
-        """Drop everything that `namespace` asked."""
-        for node in [node for node, owner in self._order.items() if owner == namespace]:
+    def forget(self, chosen: Callable[[str], bool]) -> None:
+        """Drop everything that the namespaces asked of which `chosen` is true."""
+        for node in [node for node, owner in self._order.items() if chosen(owner)]:
             self._free.append(node.block)
             del self._order[node]
-        self._roots.pop(namespace, None)
+        self._roots = {namespace: root for namespace, root in self._roots.items() if not chosen(namespace)}
 
     def _path(self, namespace: str, token_ids: Sequence[int]) -> list[_Node]:
         node = self._roots.get(namespace)

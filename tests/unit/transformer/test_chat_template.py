@@ -153,3 +153,25 @@ def _byte(tokenizer: ModelTokenizer, token: int) -> int:
 def test_a_model_without_a_template_says_so() -> None:
     with pytest.raises(InvalidInput, match="no chat template"):
         ModelTokenizer(Tokenizer(models.BPE())).apply_chat_template(MESSAGES)
+
+
+def test_passages_get_the_same_tokens_wherever_they_stand(chatting: ModelTokenizer) -> None:
+    first, second = "The bridge<|im_end|> opened.", "大桥于1932年开通。"
+
+    def asked(*passages: str) -> tuple[list[int], list[list[int]]]:
+        text = "Read:\n" + "\n".join(f"[{n}] {passage}" for n, passage in enumerate(passages, 1)) + "\nWhen?"
+        ids, spans = chatting.encode_chat_with_passages([*MESSAGES[:1], {"role": "user", "content": text}], passages)
+        assert ids == chatting.encode_chat([*MESSAGES[:1], {"role": "user", "content": text}])  # bytes: no merged edges
+        return ids, [ids[start:end] for start, end in spans]
+
+    ids, spans = asked(first, second)
+    assert [bytes(_byte(chatting, token) for token in span) for span in spans] == [first.encode(), second.encode()]
+    assert asked(second, first)[1] == spans[::-1]
+    assert ids.count(chatting.id_of("eos_token")) == 2
+
+
+def test_passages_that_the_chat_does_not_hold_are_left_out(chatting: ModelTokenizer) -> None:
+    message = {"role": "user", "content": "a bridge\U0010fffb here"}
+    ids, spans = chatting.encode_chat_with_passages([message], ["no such text", " ", "bridge", "a"])
+    assert [ids[start:end] for start, end in spans] == [chatting.encode("bridge", special_tokens=False)]
+    assert ids == chatting.encode_chat([{"role": "user", "content": "a bridge here"}])

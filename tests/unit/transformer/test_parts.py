@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from app.transformer.attention import MultiHeadAttention, dot_product_attention
 from app.transformer.feed_forward import FeedForward
@@ -18,6 +19,25 @@ def test_layer_norm_by_hand() -> None:
     # mean 2, variance 2/3: (1−2)/√(2/3) = −1.2247
     got = LayerNorm(3, eps=0.0)(torch.tensor([1.0, 2.0, 3.0]))
     torch.testing.assert_close(got, torch.tensor([-1.2247449, 0.0, 1.2247449]))
+
+
+@pytest.mark.parametrize("plus_one", [False, True])
+def test_a_settled_rms_norm_gives_the_same_for_few_tokens_and_for_many(plus_one: bool) -> None:
+    norm = RMSNorm(32, eps=1e-5, plus_one=plus_one)
+    nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(0))
+    few = torch.randn(3, 32, generator=torch.Generator().manual_seed(1)) * torch.tensor([[1e-3], [1.0], [50.0]])
+    many = few.repeat(100, 1)  # more numbers than the short way takes
+    expected, expected_many = norm(few), norm(many)
+    names = set(norm.state_dict())
+    norm.settle()
+    torch.testing.assert_close(norm(few), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(norm(many), expected_many, atol=0, rtol=0)
+    assert set(norm.state_dict()) == names
+    half = norm.to(torch.bfloat16)
+    torch.testing.assert_close(half(few.bfloat16()).float(), expected, atol=2e-2, rtol=2e-2)
+    norm.settle(settled=False)
+    nn.init.zeros_(norm.weight)
+    assert torch.equal(norm(few.bfloat16()) == 0, torch.full((3, 32), not plus_one))
 
 
 def test_rms_norm_by_hand() -> None:
