@@ -1,4 +1,7 @@
-"""The whole data flow, from a question to a verified answer, readable on one screen."""
+"""The whole data flow, from a question to a verified answer, readable on one screen: `Pipeline.answer`.
+
+What each stage does stands in `app.stages`.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,23 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from app.context.assembly import assemble
-from app.errors import Conflict
-from app.generation.citations import Composed, abstention_text, compose
+from app.errors import InvalidInput
+from app.generation.citations import Composed
 from app.generation.release import ReleaseGate
-from app.protocols import Encoder, Generator, StreamingGenerator, TextModel
-from app.query.conversation import condense
-from app.query.expansion import TermStatistics
-from app.query.translation import Translated, Translator
-from app.rerank.ranker import Ranker
-from app.retrieval.hybrid import FEEDBACK_CHUNKS, HybridRetriever, Retrieved
+from app.protocols import Generator
+from app.query.routing.desk import Desk
+from app.query.routing.told import told_answer
+from app.query.step_combining import compared
+from app.query.steps import StepAnswer, merged_hits, step_answer, step_through
+from app.query.translation import Translated
+from app.routing_types import Route, RouteTaken
+from app.stages import Stages
 from app.telemetry import Trace
-from app.types import (
-    Answer,
-    AskRequest,
-    Generated,
-    Hit,
-    Message,
-    Prompt,
-    Query,
-    RetrievalOptions,
-)
+from app.types import Answer, AskRequest, Generated, Hit, Prompt, RetrievalOptions
 
 OnEvent = Callable[[str, dict[str, Any]], None]
-
-AUTO_KINDS: tuple[str, ...] = ()
-"""What `translate: "auto"` uses: no kind was worth its cost on judged collections (benchmarks/query_translation.py)."""
-
-NEVER = 1e-6
-"""Smallest threshold, that of `abstain: "never"`: only an answer that points at nothing falls below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,46 +38,42 @@ class SearchRequest:
     translate: str | tuple[str, ...] = ()
     retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
     rerank: bool = True
+    route: str = "auto"
+    routes: tuple[Route, ...] = ()  # of the kind "collections"; as in AskRequest
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     hits: tuple[Hit, ...]
     generations: Mapping[str, int]
-
-
-class TextSource(Protocol):
-    def get_texts(self, version_ids: Sequence[int]) -> dict[int, str]: ...
+    route: RouteTaken | None = None
 
 
 class Pipeline:
-    """Condense → retrieve, translating after a first look → rerank → assemble → generate → cite or abstain, all traced.
+    """Condense → route → step through → retrieve → rerank → assemble → generate → cite or abstain; all of it is traced.
 
-    `calibrate` maps a generator's output to (confidence in [0, 1], the threshold below which to abstain).
+    Args:
+        stages: what the steps of the way do.
+        generator: of the requests that name none.
+        models: further generators, by the name that a request may give.
+        desk: routes questions; by default there is one way only.
+        step_threads: parts of a question that are answered at once.
     """
 
     def __init__(
         self,
+        stages: Stages,
         *,
-        texts: TextSource,
-        retriever: HybridRetriever,
-        ranker: Ranker | None,
-        encoder: Encoder,
         generator: Generator,
-        calibrate: Callable[[Generated], tuple[float, float]],
-        budget_tokens: int,
-        translator: Translator | None = None,
-        rewriter: TextModel | None = None,
+        models: Mapping[str, Generator] | None = None,
+        desk: Desk | None = None,
+        step_threads: int = 1,
     ) -> None:
-        self._texts = texts
-        self._retriever = retriever
-        self._ranker = ranker
-        self._encoder = encoder
+        self.stages = stages
         self._generator = generator
-        self._calibrate = calibrate
-        self._budget_tokens = budget_tokens
-        self._translator = translator or Translator()
-        self._rewriter = rewriter
+        self._models = {generator.name: generator, **(models or {})}
+        self._desk = desk or Desk()
+        self._step_threads = step_threads
 
     def answer(self, request: AskRequest, trace: Trace, on_event: OnEvent | None = None) -> Answer:
         """The answer with verified citations, or an honest refusal.
@@ -100,38 +85,47 @@ class Pipeline:
 
         Raises:
             NotFound: an unknown collection. Unavailable: no retriever works. Cancelled: the caller went away.
-            Conflict: a document that the answer cites was deleted meanwhile.
+            Conflict: a document that the answer cites was deleted meanwhile. InvalidInput: as `generator_of`.
         """
-        emit = on_event or _ignore
-        trace.watch(lambda stage: emit("status", {"stage": stage}))
-        question = self._condense(request.question, request.history, trace)
-        retrieved = self._retrieve(question, request, request.retrieval, trace)
-        hits = self._rerank(question, retrieved, request.rerank, trace)
-        prompt = self._assemble(question, request, hits, trace)
-        emit("status", {"stage": "generate"})
-        trace.watch(_quiet)  # the contract's order: every status before the sources
-        emit("sources", {"passages": prompt.passages})
-        gate = ReleaseGate(
-            lambda so_far: self._stands(so_far, request.abstain), lambda text: emit("token", {"text": text})
+        do, generator = self.stages, self.generator_of(request.generation.model)
+        events = _Events(on_event, trace)
+        question = do.condense(request.question, request.history, trace)
+        directed = self._desk.direct(question, request, trace)
+        if directed.reply is not None or directed.result is not None:  # a greeting, a refusal, a table's own answer
+            return events.told(told_answer(directed, self._desk.threshold, trace))
+        request = directed.request
+        stepped = step_through(
+            question,
+            request.translate,
+            lambda part: self._answer_part(part, directed.request, generator, trace),
+            trace,
+            model=do.rewriter,
+            threads=self._step_threads,
         )
-        generated = self._generate(prompt, request, trace, gate if on_event else None)
-        confidence, threshold = self._judge(generated, request.abstain)
-        abstained = generated is None or not self._stands(generated, request.abstain)
-        composed = self._compose(request.question, None if abstained else generated, prompt, trace)
-        if abstained and confidence >= threshold:  # free text without a source: nothing to point at
-            confidence = threshold / 2
-        _emit_text(composed, gate.opened, emit)
+        retrieved, auto_filter = do.retrieve_filtered(question, request, trace)
+        hits = do.rerank(question, retrieved, request.rerank, trace)
+        if stepped is not None:
+            hits, question = merged_hits(hits, stepped), stepped.question_to_read(question)
+        prompt = do.assemble(question, request, hits, generator, trace)
+        gate = events.reading(prompt, lambda so_far: do.stands(so_far, request.abstain))
+        generated = compared(stepped, prompt) if stepped is not None and do.rewriter is None else None
+        generated = generated or do.generate(prompt, request, generator, trace, gate)
+        confidence, threshold = do.judge(generated, request.abstain)
+        abstained = generated is None or not do.stands(generated, request.abstain)
+        composed = do.compose(request.question, None if abstained else generated, prompt, trace)
+        events.written(composed, streamed=gate is not None and gate.opened)
         return Answer(
             id=f"ans_{secrets.token_urlsafe(12)}",
             question=request.question,
             answer=composed.text,
             short_answer=composed.short_answer,
             abstained=abstained,
-            confidence=confidence,
+            # Free text may be sure of itself and yet point at no source: then it is less than sure enough.
+            confidence=threshold / 2 if abstained and confidence >= threshold else confidence,
             threshold=threshold,
             citations=composed.citations,
             passages=prompt.passages,
-            model=generated.model if generated else self._generator.name,
+            model=generated.model if generated else generator.name,
             collection_generation=retrieved.generations,
             prompt_tokens=generated.prompt_tokens if generated else 0,
             completion_tokens=generated.completion_tokens if generated else 0,
@@ -139,168 +133,85 @@ class Pipeline:
             trace=trace.stages(),
             confidence_kind="support" if generated is not None and generated.claims is not None else "calibrated",
             document_posterior=() if generated is None or abstained else generated.evidence.document_posterior,
+            candidates=tuple(hits),
+            route=directed.taken,
+            auto_filter=auto_filter,
         )
 
     def search(self, request: SearchRequest, trace: Trace) -> SearchResult:
         """The best `top_k` chunks with every stage's scores and ranks."""
+        asked = AskRequest(request.query, request.collections, route=request.route, routes=request.routes)
+        directed = self._desk.direct(request.query, asked, trace)
+        request = replace(request, collections=directed.request.collections)
         options = replace(request.retrieval, top_k=max(request.retrieval.top_k, request.top_k))
-        retrieved = self._retrieve(request.query, request, options, trace)
-        hits = self._rerank(request.query, retrieved, request.rerank, trace)
-        return SearchResult(hits[: request.top_k], retrieved.generations)
+        retrieved = self.stages.retrieve(request.query, request, options, trace)
+        hits = self.stages.rerank(request.query, retrieved, request.rerank, trace)
+        return SearchResult(hits[: request.top_k], retrieved.generations, directed.taken)
 
     def translate(self, question: str, kinds: Sequence[str], collections: tuple[str, ...], trace: Trace) -> Translated:
-        """The original question with its translations, after a first look at the collections; nothing else is asked.
+        """The original question with its translations; raises as `Stages.translations`."""
+        return self.stages.translations(question, kinds, SearchRequest(question, collections), trace)
+
+    def generator_of(self, model: str | None) -> Generator:
+        """The generator that a request names; None is the configured one.
 
         Raises:
-            NotFound: an unknown collection. Unavailable: no retriever works. Cancelled: the caller went away.
+            InvalidInput: no generator here is called so; the message names those that are.
         """
-        first = self._retrieve(question, SearchRequest(question, collections), RetrievalOptions(), trace)
-        feedback = [hit.chunk.text for hit in first.hits[:FEEDBACK_CHUNKS]]
-        return self._translator.translate(
-            question, kinds, feedback=feedback, statistics=first.statistics, cancelled=trace.cancelled
-        )
-
-    def _condense(self, question: str, history: Sequence[Message], trace: Trace) -> str:
-        """The question standing on its own; what is searched and answered, while the answer names the original."""
-        if not history:
-            return question
-        with trace.stage("condense") as stage:
-            condensed = condense(question, history, self._rewriter)
-            stage.detail.update(question=condensed.text, changed=condensed.changed, how=condensed.how)
-            if condensed.error:
-                stage.degrade(condensed.error)
-        return condensed.text
-
-    def _translate(
-        self, question: str, kinds: Sequence[str], feedback: Sequence[str], terms: TermStatistics, trace: Trace
-    ) -> Sequence[Query]:
-        """What the kinds add to the original question."""
-        with trace.stage("translate", requested=list(kinds)) as stage:
-            done = self._translator.translate(
-                question, kinds, feedback=feedback, statistics=terms, cancelled=trace.cancelled
+        if model is None:
+            return self._generator
+        if model not in self._models:
+            raise InvalidInput(
+                f"generation.model {model[:80]!r} is not one of the models here: {', '.join(sorted(self._models))} "
+                "(ATTEST_GENERATION__MODEL and ATTEST_GENERATION__MODELS)"
             )
-            stage.detail["queries"] = [{"kind": query.kind, "text": query.text} for query in done.queries]
-            stage.detail["steps"] = list(done.steps)
-            failed = [f"{step.kind}: {step.error}" for step in done.steps if step.error]
-            if failed:
-                stage.degrade("; ".join(failed))
-                trace.warnings += [f"translation {text}" for text in failed]
-        return done.queries[1:]
+        return self._models[model]
 
-    def _retrieve(
-        self, question: str, request: AskRequest | SearchRequest, options: RetrievalOptions, trace: Trace
-    ) -> Retrieved:
-        kinds = AUTO_KINDS if isinstance(request.translate, str) else request.translate
-        with trace.stage("retrieve", query=question) as stage:
-            retrieved = self._retriever.search(
-                [Query(question)],
-                collections=request.collections,
-                filters=request.filters,
-                as_of=request.as_of,
-                options=options,
-                trace=trace,
-                expand=(lambda feedback, terms: self._translate(question, kinds, feedback, terms, trace))
-                if kinds
-                else None,
-            )
-            stage.detail.update(hits=len(retrieved.hits), generations=dict(retrieved.generations))
-        return retrieved
-
-    def _rerank(self, question: str, retrieved: Retrieved, wanted: bool, trace: Trace) -> tuple[Hit, ...]:
-        if not wanted or self._ranker is None or not retrieved.hits:
-            return retrieved.hits
-        with trace.stage("rerank", candidates=len(retrieved.hits)) as stage:
-            hits = self._ranker.rerank(question, retrieved.hits, retrieved.statistics)
-            stage.detail["candidates"] = [_candidate(rank, hit) for rank, hit in enumerate(hits, start=1)]
-        return hits
-
-    def _assemble(self, question: str, request: AskRequest, hits: Sequence[Hit], trace: Trace) -> Prompt:
-        with trace.stage("assemble") as stage:
-            prompt = assemble(
-                question,
-                hits,
-                max_chunks=request.context_chunks,
-                budget_tokens=self._budget_tokens,
-                count_tokens=self._encoder.count_tokens,
-                template=self._generator.name,
-                refusal=abstention_text(request.question),
-                history=request.history,
-            )
-            stage.detail.update(prompt=prompt.text, tokens=prompt.tokens, dropped=list(prompt.dropped))
-        return prompt
-
-    def _generate(
-        self, prompt: Prompt, request: AskRequest, trace: Trace, gate: ReleaseGate | None
-    ) -> Generated | None:
-        """The answer, shown through the gate while it is written where the generator can do that."""
-        if not prompt.passages:
-            return None
-        generator, options = self._generator, request.generation
-        with trace.stage("generate", model=generator.name) as stage:
-            if gate is not None and isinstance(generator, StreamingGenerator):
-                generated = generator.stream(prompt, options, trace.cancelled, gate)
-            else:
-                generated = generator.generate(prompt, options, trace.cancelled)
-            stage.detail.update(generated.detail)
-            stage.detail.update(model=generated.model, text=generated.text, evidence=generated.evidence)
-            trace.warnings += generated.warnings
-            if generated.warnings and generated.model != generator.name:
-                stage.degrade("; ".join(generated.warnings))
-        return generated
-
-    def _judge(self, generated: Generated | None, abstain: str | float) -> tuple[float, float]:
-        """(confidence, threshold used)."""
-        confidence, threshold = self._calibrate(generated) if generated else (0.0, 0.5)
-        if abstain != "auto":
-            threshold = max(NEVER, 0.0 if isinstance(abstain, str) else float(abstain))
-        if generated and generated.claims is not None and generated.answered and threshold <= NEVER:
-            confidence = max(confidence, threshold)  # free text is given even without a source when asked for so
-        return confidence, threshold
-
-    def _stands(self, generated: Generated, abstain: str | float) -> bool:
-        """Whether the answer is given: sure enough, and pointing at a source or free text that need not."""
-        confidence, threshold = self._judge(generated, abstain)
-        return confidence >= threshold and (bool(generated.spans) or generated.claims is not None)
-
-    def _compose(self, question: str, generated: Generated | None, prompt: Prompt, trace: Trace) -> Composed:
-        with trace.stage("cite") as stage:
-            if generated is None:
-                return Composed(abstention_text(question), "", ())
-            used = {prompt.passages[span.passage].hit.chunk.version_id for span in generated.spans}
-            texts = self._texts.get_texts(sorted(used))
-            if used - texts.keys():
-                raise Conflict("a document of this answer was deleted while it was being written; ask again")
-            composed = compose(generated, prompt, texts)
-            stage.detail["verified"] = len(composed.citations)
-        return composed
+    def _answer_part(self, question: str, asked: AskRequest, generator: Generator, trace: Trace) -> StepAnswer:
+        """One part of a question, retrieved, read and judged by itself; its stages stand in a trace of its own."""
+        do, own = self.stages, Trace(trace.request_id, trace.cancelled)
+        request = replace(asked, translate=(), history=(), guidance="")
+        retrieved = do.retrieve(question, request, request.retrieval, own)
+        hits = do.rerank(question, retrieved, request.rerank, own)
+        prompt = do.assemble(question, request, hits, generator, own)
+        generated = do.generate(prompt, request, generator, own, None)
+        return step_answer(hits, prompt, generated, do.judge(generated, request.abstain)[0])
 
 
-def _emit_text(composed: Composed, streamed: bool, emit: OnEvent) -> None:
-    """The finished answer as `token` events that join to it exactly, unless it went out already; then its citations."""
-    for word in () if streamed else composed.text.splitlines(keepends=True):
-        pieces = word.split(" ")
-        for place, piece in enumerate(pieces):
-            text = piece if place == len(pieces) - 1 else piece + " "
-            if text:
-                emit("token", {"text": text})
-    for citation in composed.citations:
-        emit("citation", {"citation": citation})
+class _Events:
+    """What a listener hears, in the contract's order: every `status`, then `sources`, `token`s, `citation`s."""
 
+    def __init__(self, on_event: OnEvent | None, trace: Trace) -> None:
+        self._listened = on_event is not None
+        self._emit = on_event or _ignore
+        self._trace = trace
+        trace.watch(lambda stage: self._emit("status", {"stage": stage}))
 
-def _candidate(rank: int, hit: Hit) -> dict[str, Any]:
-    """A reranked chunk as the trace shows it: what every stage thought of it."""
-    chunk = hit.chunk
-    return {
-        "rank": rank,
-        "chunk_id": chunk.chunk_id,
-        "document_id": chunk.document_id,
-        "version": chunk.version,
-        "title": chunk.title,
-        "page": chunk.page,
-        "text": chunk.text,
-        "scores": hit.scores,
-        "ranks": hit.ranks,
-    }
+    def told(self, answer: Answer) -> Answer:
+        """An answer that needed no passages, which is returned."""
+        self._sources(())
+        self.written(Composed(answer.answer, answer.short_answer, answer.citations), streamed=False)
+        return answer
+
+    def reading(self, prompt: Prompt, stands: Callable[[Generated], bool]) -> ReleaseGate | None:
+        """The passages, and the gate that lets words through once they stand; None where nobody listens."""
+        self._emit("status", {"stage": "generate"})
+        self._sources(prompt.passages)
+        return ReleaseGate(stands, lambda text: self._emit("token", {"text": text})) if self._listened else None
+
+    def written(self, composed: Composed, *, streamed: bool) -> None:
+        """The answer as `token` events that join to it exactly, unless it went out already; then its citations."""
+        for line in () if streamed else composed.text.splitlines(keepends=True):
+            *words, last = line.split(" ")
+            for text in (*(f"{word} " for word in words), last):
+                if text:
+                    self._emit("token", {"text": text})
+        for citation in composed.citations:
+            self._emit("citation", {"citation": citation})
+
+    def _sources(self, passages: Sequence[Any]) -> None:
+        self._trace.watch(_quiet)  # what follows is no longer announced
+        self._emit("sources", {"passages": passages})
 
 
 def _quiet(stage: str) -> None:

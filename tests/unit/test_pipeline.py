@@ -11,8 +11,9 @@ from app.generation.prompted import PromptedGenerator
 from app.generation.rescue import RescuedGenerator
 from app.generation.sentences import SentenceSelector
 from app.generation.support import SUPPORTED
-from app.pipeline import NEVER, Pipeline
+from app.pipeline import Pipeline
 from app.retrieval.hybrid import Expand
+from app.stages import NEVER, Stages
 from app.telemetry import Trace
 from app.types import Answer, AskRequest, Evidence, Generated, Hit, Message, PassageSpan, Query
 from tests.fakes import FakeEncoder
@@ -44,15 +45,15 @@ def pipeline(
     made = Generated(
         "4.2 million pounds", (PassageSpan(0, START, START + 18),), True, Evidence(passage_mass=(0.8,)), 9, 3, "fake"
     )
-    return Pipeline(
+    stages = Stages(
         texts=SimpleNamespace(get_texts=lambda ids: {1: DOCUMENT} if texts is None else texts),
         retriever=SimpleNamespace(search=search),  # type: ignore[arg-type]
         ranker=None,
         encoder=FakeEncoder(),
-        generator=SimpleNamespace(name="fake", generate=lambda *_: made),  # type: ignore[arg-type]
         calibrate=lambda _: (confidence, 0.5),
         budget_tokens=500,
     )
+    return Pipeline(stages, generator=SimpleNamespace(name="fake", generate=lambda *_: made))  # type: ignore[arg-type]
 
 
 def test_events_come_in_the_contracts_order_and_the_tokens_join_to_the_answer() -> None:
@@ -130,7 +131,7 @@ def writing(
 
     built = pipeline()
     built._generator = RescuedGenerator(model, SentenceSelector()) if rescue else model
-    built._calibrate = calibrate
+    built.stages._calibrate = calibrate
     return built
 
 
