@@ -1,0 +1,1 @@
+"""Where a question goes: declared routes, chosen by likeness or by a model, never beyond what the caller may ask."""
