@@ -1,28 +1,28 @@
-"""`POST /v1/query/construct`: the metadata filter or the SQL statement that a question asks for; nothing is run."""
+"""`POST /v1/query/construct`: the metadata filter or the SQL statement that a question asks for; run where wanted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
-from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, StrictBool
 
+from app.api.answers import CitationBody, citation_body
 from app.api.errors import documented, invalid_field
-from app.api.executor import until_disconnect
+from app.api.executor import line_of, until_disconnect
 from app.api.keys import Principal, allowed_collections
 from app.api.options import check_question
+from app.api.query_cypher import construct_graph
+from app.api.query_sql import construct_rows
 from app.api.state import Reader, Ready, State
 from app.api.wire import CollectionName, Text, WireRequest, WireResponse, json_ready
-from app.errors import InvalidInput, NotPermitted
+from app.errors import InvalidInput
+from app.query.construction.by_model import construct_filter
 from app.query.construction.fields import FieldSchema
-from app.query.construction.given_schema import field_schema, sql_schema
-from app.query.construction.metadata import build_filter
-from app.query.construction.sql_build import build_sql
-from app.query.construction.sql_source import SqlSource
-from app.settings import Settings
+from app.query.construction.given_schema import field_schema
 
 if TYPE_CHECKING:
     from app.bootstrap import Services
@@ -38,8 +38,11 @@ class ConstructBody(WireRequest):
         None,
         alias="schema",
         description='metadata: {"fields": [{"name", "type", "values"?}]}, left out: learned from the collections; '
-        'sql: {"tables": [{"name", "columns", "foreign_keys"?}]}, or {"source": name} of a configured one',
+        'sql: {"tables": [{"name", "columns", "foreign_keys"?}]}, {"source": name} of a configured one, or '
+        '{"collection": name} of documents that are tables; cypher: {"nodes": [{"label", "properties"}], '
+        '"relationships": [{"type", "start", "end", "properties"?}]}, left out: the collections\' own graphs',
     )
+    execute: StrictBool = Field(False, description="sql, cypher: run the statement and answer from its rows")
     collections: list[CollectionName] | None = Field(
         None, min_length=1, max_length=100, description="whose metadata is read; default: the default collection"
     )
@@ -54,6 +57,14 @@ class ConstructedBody(WireResponse):
     text: str | None = Field(None, description="metadata: what is left of the question to search for")
     confidence: float
     how: str = Field(description="rules, or the model that wrote it")
+    columns: list[str] | None = Field(None, description="sql with execute: of the rows")
+    rows: list[list[Any]] | None = None
+    truncated: bool | None = Field(None, description="the row limit was reached: there may be more")
+    similarities: list[float] | None = Field(None, description="of each row, where the statement asks for a meaning")
+    ms: float | None = Field(None, description="of the statement")
+    answer: str | None = Field(None, description="the rows in words; [n] is the citation with that index")
+    citations: list[CitationBody] | None = Field(None, description="rows of documents, as their text has them")
+    notes: list[str] | None = Field(None, description="what of the source's files could not be taken as it stands")
 
 
 @router.post(
@@ -67,10 +78,6 @@ async def construct(
 ) -> ConstructedBody:
     """A filter or a statement, with the words that it was read from. What can't be built is said, not guessed."""
     check_question(("body", "question"), body.question, state.settings.limits)
-    if body.target == "cypher":
-        raise invalid_field(
-            ("body", "target"), "cypher is not built in this version: use metadata or sql", "not_supported"
-        )
     collections = allowed_collections(caller, body.collections or ["default"])
     if (values := _values_in(body.schema_)) > MAX_GIVEN_VALUES:
         raise invalid_field(
@@ -78,22 +85,31 @@ async def construct(
             f"must list at most {MAX_GIVEN_VALUES} values in all, lists {values}: give the commonest of each field",
             "too_long",
         )
-    build = _metadata if body.target == "metadata" else _sql
-    # linking a question to a large schema is seconds of computing: not work for the few threads of the catalog
-    future = state.models.submit(lambda: build(body, services, caller, state.settings, collections))
-    return await until_disconnect(request, future, lambda: None)
+    build = {"metadata": _metadata, "sql": _sql, "cypher": _cypher}[body.target]
+    stop = Event()
+    # linking, a model, a database: not work for the few threads of the catalog
+    future = state.models.submit(
+        lambda: build(body, services, caller, collections, stop.is_set), line_of(request.scope)
+    )
+    return await until_disconnect(request, future, stop.set)
 
 
 def _metadata(
-    body: ConstructBody, services: Services, caller: Principal, settings: Settings, collections: tuple[str, ...]
+    body: ConstructBody,
+    services: Services,
+    caller: Principal,
+    collections: tuple[str, ...],
+    cancelled: Callable[[], bool],
 ) -> ConstructedBody:
-    del caller, settings
+    del caller
     if body.schema_ is not None:
         schema = _given(lambda: field_schema(body.schema_ or {}))
     else:
         statistics = [field for name in collections for field in services.catalog.metadata_fields(name)]
         schema = FieldSchema.merged(statistics)
-    built = build_filter(body.question, schema, today=datetime.now(UTC).date())
+    built = construct_filter(
+        body.question, schema, today=datetime.now(UTC).date(), model=services.text_model, cancelled=cancelled
+    )
     return ConstructedBody(
         target="metadata",
         filter=json_ready(built.filter),
@@ -106,23 +122,34 @@ def _metadata(
 
 
 def _sql(
-    body: ConstructBody, services: Services, caller: Principal, settings: Settings, collections: tuple[str, ...]
+    body: ConstructBody,
+    services: Services,
+    caller: Principal,
+    collections: tuple[str, ...],
+    cancelled: Callable[[], bool],
 ) -> ConstructedBody:
-    del services, collections
-    given = body.schema_
-    if given is None or set(given) == {"source"}:
-        schema = _source_of(given, caller, settings).schema()
-    else:
-        schema = _given(lambda: sql_schema(given))
-    built = build_sql(body.question, schema, today=datetime.now(UTC).date())
-    return ConstructedBody(
-        target="sql",
-        statement=built.text or None,
-        parameters=json_ready(built.parameters),
-        explanation=built.explanation,
-        confidence=built.confidence,
-        how=built.how,
+    fields = construct_rows(
+        body.question, body.schema_, services, caller, collections, execute=body.execute, cancelled=cancelled
     )
+    if "citations" in fields:
+        fields["citations"] = [citation_body(citation) for citation in fields["citations"]]
+    return ConstructedBody(target="sql", **fields)
+
+
+def _cypher(
+    body: ConstructBody,
+    services: Services,
+    caller: Principal,
+    collections: tuple[str, ...],
+    cancelled: Callable[[], bool],
+) -> ConstructedBody:
+    del caller
+    fields = construct_graph(
+        body.question, body.schema_, services, collections, execute=body.execute, cancelled=cancelled
+    )
+    if "citations" in fields:
+        fields["citations"] = [citation_body(citation) for citation in fields["citations"]]
+    return ConstructedBody(target="cypher", **fields)
 
 
 def _values_in(given: Any) -> int:
@@ -140,24 +167,3 @@ def _given(read: Any) -> Any:
         return read()
     except InvalidInput as error:
         raise invalid_field(("body", "schema"), error.message, "schema") from None
-
-
-def _source_of(given: dict[str, Any] | None, caller: Principal, settings: Settings) -> SqlSource:
-    """The configured source that is meant; its values show in what is built, so the key must not be limited."""
-    if caller.collections is not None:
-        raise NotPermitted(
-            "this key is limited to some collections and SQL sources belong to none: give a schema, or use another key"
-        )
-    sources = settings.sql.sources
-    wanted = (given or {}).get("source") if given else next(iter(sources), None) if len(sources) == 1 else None
-    if not isinstance(wanted, str) or wanted not in sources:
-        known = ", ".join(sorted(sources)) or "none: set ATTEST_SQL__SOURCES"
-        message = f'give {{"tables": …}}, or {{"source": name}} of a configured one (there are {known})'
-        raise invalid_field(("body", "schema"), message, "schema")
-    return _source(wanted, sources[wanted], settings.sql.time_limit_ms, settings.sql.row_limit)
-
-
-@lru_cache(maxsize=64)
-def _source(name: str, path: Path, time_limit_ms: float, row_limit: int) -> SqlSource:
-    """One object a file, so that its schema is read once and again only when the file has changed."""
-    return SqlSource(name, path, time_limit_ms=time_limit_ms, row_limit=row_limit)

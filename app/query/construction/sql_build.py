@@ -18,11 +18,14 @@ from app.query.construction.sql_check import DEFAULT_LIMIT, check_statement
 from app.query.construction.sql_conditions import SqlCondition, find_conditions
 from app.query.construction.sql_mentions import ColumnMention, Ref, column_mentions, table_mentions
 from app.query.construction.sql_schema import SqlSchema
+from app.query.construction.sql_semantic import SemanticCondition, find_semantic
+from app.query.construction.sql_similar import FUNCTION, split_similar
 from app.query.construction.sql_target import Target, find_target
 from app.query.construction.values import words_of
 
 _MAX_CHARS = 600  # linking is quadratic in the words; a longer text is no question to a table
 _MAX_MENTIONS = 200
+_SHOWN_COLUMNS = 12  # of a table, where a question asks for rows as such
 _COMPARE: dict[str, type[exp.Binary]] = {
     "=": exp.EQ, "<>": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE,
 }  # fmt: skip
@@ -31,6 +34,8 @@ _COMPARE: dict[str, type[exp.Binary]] = {
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A checked SELECT for SQLite; `text` is empty where none could be built, and the explanation says why.
+
+    It may hold `SIMILAR(column, :phrase)`, which `execute_similar` plans (`sql_similar.py`).
 
     Args:
         parameters: bound to `:p1`, `:p2`, … by name.
@@ -49,20 +54,29 @@ def build_sql(question: str, schema: SqlSchema, *, today: date) -> Statement:
     whole = re.sub(r"\s+", " ", question)
     text = whole[:_MAX_CHARS]
     words = words_of(text)
+    about = find_semantic(text, words, column_mentions(words, schema)[:_MAX_MENTIONS], schema)
+    asked = text
+    if about is not None:  # what the text is about says nothing of the other columns
+        text = text[: about.span[0]] + "\x1f" * (about.span[1] - about.span[0]) + text[about.span[1] :]
+        words = words_of(text)
     refs = [Ref(table.name, column) for table in schema.tables for column in table.columns]
     mentions = column_mentions(words, schema)[:_MAX_MENTIONS]
     tables = table_mentions(words, schema)
-    conditions = find_conditions(text, words, mentions, refs, today)
+    conditions = find_conditions(text, words, mentions, refs, today, schema.values())
     target = find_target(text, words, mentions, tables, conditions, schema)
+    if about is not None and (target is None or not (target.named or target.aggregate)):
+        target = Target(next(iter(tables), about.ref.table), None, None, False)
     if target is None:
         known = ", ".join(f"{ref.table}.{ref.column.name}" for ref in refs[:20])
         return Statement("", {}, f"The question names no column to look up (columns: {known}).", 0.0)
     used = list(dict.fromkeys([target.table, *(ref.table for ref in target.refs), *(c.ref.table for c in conditions)]))
+    if about is not None and about.ref.table not in used:
+        used.append(about.ref.table)
     joins = schema.joins(used[0], used[1:])
     if joins is None:
         return Statement("", {}, f"No foreign keys join the tables {', '.join(used)}.", 0.0)
     joined = [used[0], *(join.table for join in joins)]
-    query = exp.select(*_selected(target, qualified=len(joined) > 1)).from_(_table(used[0]))
+    query = exp.select(*_selected(target, schema, qualified=len(joined) > 1)).from_(_table(used[0]))
     for join in joins:
         on = exp.EQ(
             this=_column(join.table, join.column, True), expression=_column(join.other, join.other_column, True)
@@ -71,19 +85,29 @@ def build_sql(question: str, schema: SqlSchema, *, today: date) -> Statement:
     parameters: dict[str, Any] = {}
     for condition in conditions:
         query = query.where(_where(condition, parameters, qualified=len(joined) > 1))
+    if about is not None:
+        column, phrase = _column(*about.ref.key, len(joined) > 1), _bind(about.phrase, parameters)
+        query = query.where(exp.Anonymous(this=FUNCTION, expressions=[column, phrase]))
     query = _ordered(query, target, qualified=len(joined) > 1)
-    checked = check_statement(query.sql(dialect="sqlite"), schema)
+    written = query.sql(dialect="sqlite")
+    # the part with the predicate is checked without it, and so it will be again before it runs
+    split_similar(written, schema, parameters, limit=DEFAULT_LIMIT)
+    checked = written if about is not None else check_statement(written, schema)
     cut = f" Only the first {_MAX_CHARS} characters were read." if len(whole) > _MAX_CHARS else ""
     return Statement(
         checked,
         parameters,
-        _explained(target, conditions, text) + cut,
+        _explained(target, conditions, asked, about) + cut,
         _confidence(words, mentions, target, conditions),
     )
 
 
-def _selected(target: Target, *, qualified: bool) -> list[Any]:
+def _selected(target: Target, schema: SqlSchema, *, qualified: bool) -> list[Any]:
     found: list[Any] = []
+    if target.ref is None and target.aggregate is None:  # rows as such
+        table = schema.get(target.table)
+        assert table is not None
+        return [_column(table.name, column.name, qualified) for column in table.columns[:_SHOWN_COLUMNS]]
     if target.group_by:
         found.append(_column(*target.group_by.key, qualified))
     if target.ref is None:
@@ -134,13 +158,18 @@ def _table(name: str) -> exp.Table:
     return exp.Table(this=exp.to_identifier(name, quoted=True))
 
 
-def _explained(target: Target, conditions: Sequence[SqlCondition], question: str) -> str:
+def _explained(
+    target: Target, conditions: Sequence[SqlCondition], question: str, about: SemanticCondition | None
+) -> str:
     what = f"{target.table}.{target.ref.column.name}" if target.ref else f"the rows of {target.table}"
     told = [f"{target.aggregate} of {what}" if target.aggregate else what]
     for condition in conditions:
         value = f"{condition.value} and {condition.high}" if condition.operator == "BETWEEN" else repr(condition.value)
         start, end = condition.span
         told.append(f"{condition.ref.column.name} {condition.operator} {value} (from {question[start:end].strip()!r})")
+    if about is not None:
+        start, end = about.span
+        told.append(f"{about.ref.column.name} similar to {about.phrase!r} (from {question[start:end].strip()!r})")
     if target.group_by:
         told.append(f"for each {target.group_by.column.name}")
     if target.order_by:

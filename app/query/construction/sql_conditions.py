@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from app.query.construction.fields import FieldSchema
+from app.query.construction.fields import Field, FieldSchema
 from app.query.construction.negation import is_negated
 from app.query.construction.quantities import Quantity, find_quantities, plain
 from app.query.construction.sql_mentions import ColumnMention, Ref, name_stems
 from app.query.construction.times import TimeMention, find_times
+from app.query.construction.value_index import ValueIndex
 from app.query.construction.values import ValueMention, Word, find_values
 
 _OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -72,12 +73,32 @@ class SqlCondition:
 
 
 def find_conditions(
-    question: str, words: Sequence[Word], mentions: Sequence[ColumnMention], refs: Sequence[Ref], today: date
+    question: str,
+    words: Sequence[Word],
+    mentions: Sequence[ColumnMention],
+    refs: Sequence[Ref],
+    today: date,
+    values: ValueIndex,
 ) -> list[SqlCondition]:
-    """The conditions in the order of the question; what belongs to no column is left out."""
+    """The conditions in the order of the question; what belongs to no column is left out.
+
+    Args:
+        question: the text that `words` were taken from.
+        words: of the question.
+        mentions: where columns are named.
+        refs: the columns, as `values` numbers them.
+        today: for "last year".
+        values: the cells that the question may name.
+    """
     found: list[SqlCondition] = []
     taken: list[tuple[int, int]] = []
-    fields = FieldSchema(tuple(_renamed(ref, number) for number, ref in enumerate(refs)))
+    fields = FieldSchema(
+        tuple(
+            Field(str(number), refs[number].column.type, values=found)
+            for number, found in values.candidates(words).items()
+            if refs[number].column.type == "text"
+        )
+    )
     whole = [(words[m.first].start, words[m.last - 1].end) for m in mentions if m.score >= 0.99]
     for value in find_values(question, fields):
         is_name = any(refs[int(name)].column.name.casefold() == value.value.casefold() for name in value.fields)
@@ -100,11 +121,6 @@ def find_conditions(
             found.append(compared)
             taken.append(compared.span)
     return sorted(_distinct(found), key=lambda condition: condition.span)
-
-
-def _renamed(ref: Ref, number: int) -> Any:
-    field = ref.column.as_field()
-    return type(field)(str(number), field.type, values=field.values)
 
 
 def _column_of_value(
@@ -264,6 +280,10 @@ def _compared(
     if ref is None:
         years = [ref for ref in refs if 1000 <= quantity.value <= 2200 and ref.column.as_field().is_year]
         ref = years[0] if len(years) == 1 else None
+    if quantity.unit == "money" and quantity.compared:  # "orders over 100 euros" are not those with a number over 100
+        sums = [found for found in refs if found.column.type == "number" and found.column.as_field().is_money]
+        if len(sums) == 1 and (ref is None or not ref.column.as_field().is_money):
+            ref, named = sums[0], None
     if ref is None:
         return None
     scale = 1e-6 if "million" in name_stems(ref.column.name) and quantity.value >= 1e5 else 1.0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.errors import InvalidInput
 from app.query.construction.fields import Field, FieldType
+from app.query.construction.value_index import ValueIndex
 
 MAX_TABLES = 100
 MAX_COLUMNS = 1_000
@@ -14,15 +16,27 @@ MAX_COLUMNS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`values`: a bounded sample of a text column's distinct values, as they are written."""
+    """`values`: a bounded sample of a text column's distinct values, as they are written.
+
+    `prose`: sentences rather than names or codes, so that it makes sense to ask what a cell is about.
+    """
 
     name: str
     type: FieldType = "text"
     values: tuple[str, ...] = ()
+    prose: bool = False
 
     def as_field(self) -> Field:
         """The column as a field, for what reads values, times and numbers in a question."""
         return Field(self.name, self.type, values=self.values)
+
+
+def is_prose(values: Sequence[str]) -> bool:
+    """Whether a column's texts are sentences, by their mean length: 4 words or 15 Chinese characters and more."""
+    if not values:
+        return False
+    words = sum(len(value.split()) + sum("\u4e00" <= sign <= "\u9fff" for sign in value) / 4 for value in values)
+    return words / len(values) >= 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,7 @@ class SqlSchema:
 
     tables: tuple[Table, ...]
     _edges: dict[str, list[Join]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _indexed: list[ValueIndex] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.tables) <= MAX_TABLES:
@@ -86,6 +101,13 @@ class SqlSchema:
     def get(self, name: str) -> Table | None:
         """The table of that name; letter case ignored."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
+
+    def values(self) -> ValueIndex:
+        """The values of all columns, numbered in the order of tables and columns; built at the first use."""
+        if not self._indexed:
+            columns = tuple(column.values for table in self.tables for column in table.columns)
+            self._indexed.append(ValueIndex(columns))
+        return self._indexed[0]
 
     def joins(self, first: str, others: list[str]) -> list[Join] | None:
         """What joins `others` to `first` along the fewest foreign keys, in order; None where no keys lead there."""

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,9 +19,10 @@ from typing import Any
 from app.errors import InvalidInput, Unavailable
 from app.query.construction.fields import FieldType
 from app.query.construction.sql_check import DEFAULT_LIMIT, check_statement
-from app.query.construction.sql_schema import MAX_COLUMNS, MAX_TABLES, Column, ForeignKey, SqlSchema, Table
+from app.query.construction.sql_engine import Rows, cell_shown
+from app.query.construction.sql_rows import with_row_ids
+from app.query.construction.sql_schema import MAX_COLUMNS, MAX_TABLES, Column, ForeignKey, SqlSchema, Table, is_prose
 
-MAX_CELL_CHARS = 10_000
 _SAMPLED_ROWS = 20_000
 _SAMPLED_VALUES = 500
 _VALUE_CHARS = 100
@@ -30,16 +30,6 @@ _STEPS = 1_000  # of SQLite's machine between two looks at the clock
 _FUNCTIONS = frozenset({"count", "sum", "avg", "max", "min", "lower", "upper", "length", "abs", "round", "like"})
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
 _NUMERIC = ("INT", "REAL", "FLOA", "DOUB", "NUM", "DEC")
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What a statement returned; `truncated` where the row limit was reached: there may be more."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    truncated: bool
-    ms: float
 
 
 class SqlSource:
@@ -56,7 +46,7 @@ class SqlSource:
         self.name = name
         self._path = path
         self._time_limit_ms = time_limit_ms
-        self._row_limit = row_limit
+        self.row_limit = row_limit
         self._lock = Lock()
         self._read: tuple[tuple[int, int], SqlSchema] | None = None
 
@@ -82,21 +72,40 @@ class SqlSource:
         except InvalidInput as error:
             raise Unavailable(f"the SQL source {self.name!r} can't be used: {error.message}") from None
 
-    def execute(self, text: str, parameters: Mapping[str, Any]) -> Rows:
+    def execute(
+        self,
+        text: str,
+        parameters: Mapping[str, Any],
+        *,
+        limit: int | None = None,
+        row_ids: bool = False,
+        only: tuple[str, Sequence[int]] | None = None,
+    ) -> Rows:
         """The rows of a SELECT; checked again here, whoever built it.
+
+        Args:
+            text: the statement.
+            parameters: bound to its names.
+            limit: rows at most; None: the source's own limit.
+            row_ids: say from which rows of which tables each row was read, where no aggregate stands between.
+            only: a table and the rowids of it that may be read.
 
         Raises:
             InvalidInput: the statement is not one that may run.
             Unavailable: the file can't be read, or the statement took longer than the limit.
         """
         schema = self.schema()
-        checked = check_statement(text, schema, limit=self._row_limit)
+        limit = self.row_limit if limit is None else limit
+        checked = check_statement(text, schema, limit=limit)
+        tables: tuple[str, ...] = ()
+        if row_ids or only is not None:
+            checked, tables = with_row_ids(checked, only, wanted=row_ids)
         started = time.monotonic()
         try:
             with closing(self._connect()) as connection:
                 _guard(connection, schema, started + self._time_limit_ms / 1e3)
                 cursor = connection.execute(checked, dict(parameters))
-                rows = cursor.fetchmany(self._row_limit)
+                rows = cursor.fetchmany(limit)
                 columns = tuple(str(column[0]) for column in cursor.description or ())
         except sqlite3.OperationalError as error:
             if "interrupted" in str(error):
@@ -104,11 +113,13 @@ class SqlSource:
                     f"the statement took longer than {self._time_limit_ms:.0f} ms on {self.name!r}: ask for less"
                 ) from None
             raise InvalidInput(f"the SQL source {self.name!r} refuses the statement: {str(error)[:200]}") from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             raise InvalidInput(f"the SQL source {self.name!r} refuses the statement: {str(error)[:200]}") from None
         ms = (time.monotonic() - started) * 1e3
-        kept = tuple(tuple(_cell(value) for value in row) for row in rows)
-        return Rows(columns, kept, len(rows) >= self._row_limit, ms)
+        width = len(columns) - len(tables)
+        kept = tuple(tuple(cell_shown(value) for value in row[:width]) for row in rows)
+        ids = tuple(tuple(zip(tables, row[width:], strict=True)) for row in rows) if tables else ()
+        return Rows(columns[:width], kept, len(rows) >= limit, ms, ids)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)
@@ -192,11 +203,5 @@ def _column(connection: sqlite3.Connection, table: str, name: str, declared: str
         kind = "date"
     if kind != "text":
         return Column(name, kind)
-    return Column(name, kind, tuple(v for v in values if isinstance(v, str) and 0 < len(v) <= _VALUE_CHARS))
-
-
-def _cell(value: Any) -> Any:
-    """A cell as JSON can say it: bytes are told by their number, long texts are cut."""
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    return value[:MAX_CELL_CHARS] if isinstance(value, str) else value
+    texts = [value for value in values if isinstance(value, str) and value]
+    return Column(name, kind, tuple(v for v in texts if len(v) <= _VALUE_CHARS), is_prose(texts[:_SAMPLED_VALUES]))

@@ -208,17 +208,17 @@ def _likeness(spoken: Sequence[str], target: tuple[str, ...], value: str) -> flo
 
 def _same_noun(said: str, word: str) -> bool:
     """Plural against singular, British against American."""
-    forms = {_american(said)}
-    american = _american(word)
-    if american in forms:
+    mine, other_form = american(said), american(word)
+    if mine == other_form:
         return True
-    for one, other in ((_american(said), american), (american, _american(said))):
+    for one, other in ((mine, other_form), (other_form, mine)):
         if other in (f"{one}s", f"{one}es") or (one.endswith("y") and other == f"{one[:-1]}ies"):
             return len(one) > 2
     return False
 
 
-def _american(word: str) -> str:
+def american(word: str) -> str:
+    """The word in American spelling; most words as they are."""
     return re.sub(r"is(ation|ations|e|ed|ing)$", r"iz\1", word) if len(word) > 6 else re.sub("our$", "or", word)
 
 
