@@ -16,6 +16,7 @@ from app.index.generations import IndexStore
 from app.index.jobs import JobQueue
 from app.index.records import CollectionRecord, JobRecord
 from app.telemetry import get_logger
+from ingestion.graph import GraphBuilder
 
 log = get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Maintenance:
         self._blobs = blobs
         self._index = index
         self._compact_segments = compact_segments
+        self._graphs = GraphBuilder(catalog, index)
         self._thread: threading.Thread | None = None
         self._look_at_s = self._scrub_at_s = self._sweep_at_s = 0.0
 
@@ -81,6 +83,8 @@ class Maintenance:
         for collection in self._catalog.list_collections():
             if self._index.collection(collection.id).needs_compaction(self._compact_segments):
                 return partial(self._compact, collection)
+            if self._graphs.due(collection):
+                return partial(self._graphs.build, collection)
         if now_s >= self._scrub_at_s and self._catalog.scrub_due():
             self._scrub_at_s = now_s + SCRUB_EVERY_S
             return self._catalog.scrub

@@ -91,11 +91,6 @@ async def test_sql_of_a_given_schema(api, schema):
     assert found["statement"] == 'SELECT AVG("amount") FROM "sales" LIMIT 100'
 
 
-async def test_cypher_is_said_not_to_be_there(api):
-    problem = assert_problem(await api.client.post(URL, json={"question": "q", "target": "cypher"}), 422)
-    assert "cypher is not built in this version" in problem["detail"]
-
-
 @pytest.mark.parametrize(
     ("body", "told"),
     [

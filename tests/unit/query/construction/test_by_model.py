@@ -103,3 +103,134 @@ def test_a_statement_that_does_not_pass_gives_way_to_the_rules(sql):
     found = stated(sql)
     assert found.text == 'SELECT AVG("amount") FROM "sales" LIMIT 100'
     assert "By rules, as scripted failed" in found.explanation
+
+
+# --- a model's SQL: one path for scripted, random and large models ---------------------------------------------------
+
+ORDERS = SqlSchema(
+    (
+        Table(
+            "orders",
+            (Column("amount", "number"), Column("city", "text", ("Oslo",)), Column("comment", "text", prose=True)),
+        ),
+    )
+)
+
+
+class Turns:
+    """A text model that says one thing after the other, and remembers the schema that each was bound to."""
+
+    name = "turns"
+
+    def __init__(self, *said):
+        self.said = [text if isinstance(text, str) else json.dumps(text) for text in said]
+        self.schemas = []
+
+    def complete(self, messages, *, max_tokens, schema=None, cancelled=lambda: False):
+        self.schemas.append(schema)
+        return self.said[len(self.schemas) - 1]
+
+
+def form(**changed):
+    return {
+        "select": [{"aggregate": "", "column": "orders.amount"}],
+        "conditions": [],
+        "group_by": "",
+        "order_by": "",
+        "descending": False,
+        "limit": 100,
+        **changed,
+    }
+
+
+REFUSED = [
+    "DROP TABLE orders",
+    "SELECT password FROM orders",
+    "SELECT amount FROM orders; DELETE FROM orders",
+    "SELECT load_extension('x') FROM orders",
+    "SELECT amount FROM orders WHERE city = :city",
+    "SELECT amount FROM secrets",
+    "SELECT amount FROM orders WHERE similar(city, 'x') OR 1",
+    "",
+]
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_bad_sql_of_a_model_gives_way_to_its_form_and_then_to_the_rules(sql):
+    good = form(select=[{"aggregate": "SUM", "column": "orders.amount"}])
+    model = Turns({"sql": sql}, good)
+    found = construct_sql("How much in Oslo?", ORDERS, today=TODAY, model=model)
+    assert (found.text, found.how) == ('SELECT SUM("orders"."amount") FROM "orders" LIMIT 100', "turns")
+    assert "was refused" in found.explanation
+    rules = construct_sql(
+        "What is the highest amount?", ORDERS, today=TODAY, model=Turns({"sql": sql}, form(select=[{"column": "x"}]))
+    )
+    assert (rules.how, rules.text) == ("rules", 'SELECT MAX("amount") FROM "orders" LIMIT 100')
+    assert "By rules, as turns failed" in rules.explanation
+
+
+def test_the_form_names_the_tables_columns_and_no_others():
+    model = Turns({"sql": "no"}, form())
+    construct_sql("How much?", ORDERS, today=TODAY, model=model)
+    shape = model.schemas[1]
+    assert shape["properties"]["group_by"]["enum"] == ["", "orders.amount", "orders.city", "orders.comment"]
+    assert shape["properties"]["select"]["items"]["properties"]["column"]["enum"][-1] == "*"
+    assert shape["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("filled", "text", "parameters"),
+    [
+        (
+            form(conditions=[{"column": "orders.city", "operator": "=", "value": "Oslo'; DROP TABLE orders; --"}]),
+            'SELECT "orders"."amount" FROM "orders" WHERE "orders"."city" COLLATE NOCASE = :p1 LIMIT 100',
+            {"p1": "Oslo'; DROP TABLE orders; --"},
+        ),
+        (
+            form(
+                conditions=[
+                    {"column": "orders.amount", "operator": ">", "value": 5},
+                    {"column": "orders.comment", "operator": "SIMILAR", "value": "late"},
+                ],
+                order_by="orders.amount",
+                descending=True,
+                limit=3,
+            ),
+            'SELECT "orders"."amount" FROM "orders" WHERE "orders"."amount" > :p1 AND SIMILAR("orders"."comment", :p2) '
+            'ORDER BY "orders"."amount" DESC LIMIT 3',
+            {"p1": 5.0, "p2": "late"},
+        ),
+        (
+            form(select=[{"aggregate": "COUNT", "column": "*"}], group_by="orders.city"),
+            'SELECT "orders"."city", COUNT(*) FROM "orders" GROUP BY "orders"."city" LIMIT 100',
+            {},
+        ),
+    ],
+)
+def test_a_filled_form_becomes_a_statement_with_bound_values(filled, text, parameters):
+    found = construct_sql("q", ORDERS, today=TODAY, model=Turns({"sql": "no"}, filled))
+    assert (found.text, found.parameters) == (text, parameters)
+
+
+@pytest.mark.parametrize(
+    "filled",
+    [
+        form(conditions=[{"column": "orders.amount", "operator": "SIMILAR", "value": "x"}]),
+        form(conditions=[{"column": "orders.amount", "operator": "exec", "value": 1}]),
+        form(select=[]),
+        form(limit="many"),
+        {"select": "amount"},
+        [],
+        "not json",
+    ],
+)
+def test_a_form_that_does_not_hold_gives_way_to_the_rules(filled):
+    found = construct_sql("What is the highest amount?", ORDERS, today=TODAY, model=Turns({"sql": "no"}, filled))
+    assert found.how == "rules"
+
+
+def test_the_semantic_predicate_of_a_model_is_kept_and_its_phrase_bound():
+    said = {"sql": "SELECT amount FROM orders WHERE amount > 3 AND similar(comment, 'late delivery')"}
+    found = construct_sql("q", ORDERS, today=TODAY, model=Turns(said))
+    assert found.text == "SELECT amount FROM orders WHERE amount > :p1 AND SIMILAR(comment, :p2)"
+    assert found.parameters == {"p1": 3, "p2": "late delivery"}
