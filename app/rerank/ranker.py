@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from app.errors import IntegrityError, InvalidInput, Unavailable
 from app.rerank.features import FEATURES, CorpusStatistics, build
@@ -34,7 +34,7 @@ class Ranker:
         self._turn = threading.Lock()
 
     @classmethod
-    def load(cls, path: Path | None = None) -> Ranker:
+    def load(cls, path: Path | None = None) -> Self:
         """The model in `path`, or the shipped one; its checksum is verified where `SHA256SUMS` lies beside it.
 
         Args:
@@ -62,6 +62,11 @@ class Ranker:
                 f"reranker model {file.name} is no LightGBM text model: reinstall the package, or train it again"
             ) from error
         return cls(booster)
+
+    def model_text(self) -> str:
+        """LightGBM's own text of the model: what `load` reads."""
+        text: str = self._booster.model_to_string()
+        return text
 
     def rerank(self, query: str, hits: Sequence[Hit], statistics: CorpusStatistics) -> tuple[Hit, ...]:
         """The hits by falling model score, ties in the order given, each with `scores["rerank"]` and `ranks["rerank"]`.

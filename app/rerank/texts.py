@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from app.index.analysis import analyze
-from app.protocols import Encoder
+from app.protocols import Encoder, Float32
 from app.rerank.ranker import Ranker
 from app.types import Hit, StoredChunk
 
@@ -33,7 +33,9 @@ class TextStatistics:
         }
 
 
-def score_texts(query: str, texts: Sequence[str], encoder: Encoder, ranker: Ranker | None) -> list[float]:
+def score_texts(
+    query: str, texts: Sequence[str], encoder: Encoder, ranker: Ranker | None, vectors: Float32 | None = None
+) -> list[float]:
     """Relevance in [0, 1] of each text, in the order given: the logistic of the model's score, or without a model
     the cosine moved into [0, 1].
 
@@ -42,8 +44,10 @@ def score_texts(query: str, texts: Sequence[str], encoder: Encoder, ranker: Rank
         texts: at least one.
         encoder: gives the cosines, a feature of the model.
         ranker: None where reranking is off.
+        vectors: [n, embed_dim], of the texts, where the caller has encoded them already.
     """
-    vectors = encoder.encode_passages(list(texts))
+    if vectors is None:
+        vectors = encoder.encode_passages(list(texts))
     cosines = (vectors @ encoder.encode_queries([query])[0]).tolist()
     if ranker is None:
         return [min(1.0, max(0.0, (1 + cosine) / 2)) for cosine in cosines]

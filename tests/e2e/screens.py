@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -19,6 +20,25 @@ COLORS = 192
 DEVICES = {"desktop": (1280, 800), "phone": (390, 844)}
 THEMES = ("light", "dark")
 TIMEOUT_MS = 60_000
+COMPARED = [
+    {"name": "both, reranked"},
+    {"name": "words only", "retrieval": {"dense": False}, "rerank": False, "context_chunks": 1},
+    {"name": "meaning only", "retrieval": {"lexical": False}, "rerank": False, "context_chunks": 1},
+]
+GOLDEN = [
+    {"question": QUESTION, "answers": ["84 days"]},
+    {"question": "By when are receipts handed in?", "answers": ["within thirty days", "thirty days"]},
+    {"question": "How long is the probation period?", "answers": ["four months"]},
+    {"question": "How many days of holiday are there each year?", "answers": ["28 days", "28"]},
+    {"question": "What does a lost key cost?", "answers": ["35 euros"]},
+    {"question": "When are laptops replaced?", "answers": ["after four years", "four years"]},
+    {"question": "Who leads the Optics group?", "answers": ["Marta Feld"]},
+    {"question": "How many hours has the working week?", "answers": ["38 hours", "38"]},
+    {"question": "Up to what journey time does one go by train?", "answers": ["six hours", "under six hours"]},
+    {"question": "Who won the chess championship in 1972?", "answerable": False},
+    {"question": "Who painted the Mona Lisa?", "answerable": False},
+    {"question": "What is the capital of Australia?", "answerable": False},
+]
 
 
 def shoot(page: Page, name: str) -> None:
@@ -66,7 +86,7 @@ def tour(browser: Browser, address: str, theme: str, device: str) -> None:
     expect(page.locator("svg.ranks")).to_be_visible()
     page.locator("svg.ranks").scroll_into_view_if_needed()
     shoot(page, f"trace-{device}-{theme}")
-    for view, mark in (("Documents", ".document"), ("Collections", ".card"), ("Evaluations", ".empty, form")):
+    for view, mark in (("Documents", ".document"), ("Collections", ".card"), ("Evaluations", ".plot")):
         page.get_by_role("link", name=view, exact=True).click()
         expect(page.locator(mark).first).to_be_visible()
         shoot(page, f"{view.lower()}-{device}-{theme}")
@@ -88,6 +108,20 @@ def fill(browser: Browser, address: str, papers: Path) -> None:
     context.close()
 
 
+def measure(address: str) -> None:
+    """An evaluation of three settings on questions about the documents, with their answers."""
+    with httpx.Client(base_url=address, timeout=TIMEOUT_MS / 1000) as client:
+        started = (
+            client.post("/v1/evaluations", json={"golden": GOLDEN, "settings": COMPARED}).raise_for_status().json()
+        )
+        with client.stream("GET", f"/v1/jobs/{started['id']}/events", timeout=600) as events:
+            for _ in events.iter_lines():
+                pass
+        done = client.get(f"/v1/evaluations/{started['id']}").json()
+    if done["status"] != "succeeded":
+        raise SystemExit(f"the evaluation {done['status']}: {done['error']}")
+
+
 def main() -> int:
     """Writes all pictures. Returns the exit status."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -101,6 +135,7 @@ def main() -> int:
         for theme, device in looks:
             start(browser, address, theme, device)
         fill(browser, address, Path(papers))
+        measure(address)
         for theme, device in looks:
             tour(browser, address, theme, device)
     return 0

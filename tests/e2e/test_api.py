@@ -18,6 +18,12 @@ from tests.fakes import FakeEncoder, FakeGenerator
 from tests.unit.api.harness import parse_events, wired
 
 TIMEOUT_S = 30
+QUESTION = "What is the zebra fee?"
+ASKED = {
+    "/v1/ask": {"question": QUESTION},
+    "/v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": QUESTION}]},
+    "/v1/responses": {"model": "default", "input": QUESTION},
+}
 
 
 class Live:
@@ -132,13 +138,14 @@ def test_the_stream_arrives_event_by_event_and_in_order(live):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_hangs_up_stops_its_work_and_frees_its_place(live, stream):
+@pytest.mark.parametrize("path", ASKED)
+def test_a_client_that_hangs_up_stops_its_work_and_frees_its_place(live, path, stream):
     running, client = live
     held = running.generator.on_generate = Held()
-    body = json.dumps({"question": "What is the zebra fee?", "stream": stream}).encode()
+    body = json.dumps(ASKED[path] | {"stream": stream}).encode()
     request = (
-        b"POST /v1/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (path.encode(), len(body), body)
     )
     connection = socket.create_connection(("127.0.0.1", running.port), timeout=TIMEOUT_S)
     connection.sendall(request)
@@ -149,6 +156,23 @@ def test_a_client_that_hangs_up_stops_its_work_and_frees_its_place(live, stream)
     wait_until(lambda: state.models.depth == 0)
     running.generator.on_generate = None
     assert client.post("/v1/ask", json={"question": "What is the zebra fee?"}).json()["abstained"] is False
+
+
+def test_an_mcp_client_that_hangs_up_stops_its_work_and_frees_its_place(live):
+    running, _ = live
+    held = running.generator.on_generate = Held()
+    call = {"name": "ask", "arguments": {"question": QUESTION}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
+    head = (
+        b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-06-18\r\nContent-Length: %d\r\n\r\n"
+    )
+    connection = socket.create_connection(("127.0.0.1", running.port), timeout=TIMEOUT_S)
+    connection.sendall(head % len(body) + body)
+    assert held.began.wait(TIMEOUT_S)
+    connection.close()
+    assert held.saw_cancellation.wait(TIMEOUT_S)
+    wait_until(lambda: running.app.state.attest.models.depth == 0)
 
 
 def test_a_client_that_hangs_up_while_it_waits_is_taken_out_of_the_queue(live):

@@ -123,7 +123,9 @@ def test_the_page_asks_for_the_key_and_keeps_it_only_when_told(visit, tmp_path):
         kept = "JSON.stringify([Object.values(localStorage), Object.values(sessionStorage)])"
         assert "open-sesame" not in seen.evaluate(kept)
 
-        page.reload()
+        opened = page.reload()  # the page itself is the body of a 401
+        assert opened is not None
+        assert opened.status == 401
         dialog.get_by_role("textbox", name="API key").fill("open-sesame")
         dialog.get_by_label("Keep it until this tab closes").check()
         dialog.get_by_role("button", name="Use this key").click()
@@ -216,60 +218,6 @@ def test_chinese_and_the_dark_theme_are_kept(visit, zebra):
     expect(page.get_by_role("heading", name="向你的文档提问")).to_be_visible()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     assert seen.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
-
-
-def test_a_server_without_evaluations_is_said_to_have_none(visit, zebra):
-    running, client = zebra
-    page = visit(running.url + "/#/evaluations").page
-    served = any(path.startswith("/v1/evaluations") for path in client.get("/openapi.json").json()["paths"])
-    expect(page.get_by_text("This server has no evaluations yet")).to_have_count(0 if served else 1)
-    expect(page.get_by_label("Questions (JSON Lines)")).to_have_count(1 if served else 0)
-
-
-def measured(ndcg: float, p50: int) -> dict[str, object]:
-    return {
-        "recall@10": 0.9,
-        "mrr@10": 0.71,
-        "ndcg@10": ndcg,
-        "exact_match": 0.5,
-        "f1": 0.62,
-        "citation_precision": 1.0,
-        "abstention": {"auroc": 0.88, "risk_coverage": [[0.25, 0.0], [0.5, 0.04], [1.0, 0.2]]},
-        "latency_ms": {"p50": p50, "p95": 3 * p50},
-        "difference": {"ndcg@10": {"mean": ndcg - 0.75, "low": -0.02, "high": 0.05}},
-    }
-
-
-def test_an_evaluation_is_started_and_drawn(visit, zebra):
-    """Against the contract's shapes, answered by the test: the server's own evaluations may not be there yet."""
-    running, _ = zebra
-    seen = visit("about:blank")
-    page = seen.page
-    result = {"id": "job_1", "status": "succeeded", "settings": [measured(0.75, 120), measured(0.765, 90)]}
-    page.route("**/openapi.json", lambda route: route.fulfill(json={"paths": {"/v1/evaluations": {}}}))
-    page.route("**/v1/evaluations", lambda route: route.fulfill(status=202, json={"job": {"id": "job_1"}}))
-    page.route("**/v1/evaluations/job_1", lambda route: route.fulfill(json=result))
-    page.goto(running.url + "/#/evaluations")
-    expect(page.get_by_text("Nothing measured yet")).to_be_visible()
-    questions = page.get_by_label("Questions (JSON Lines)")
-    questions.fill('{"question": "What is the zebra fee?", "answers": ["30 euros"]}\n{"answers": []}')
-    expect(page.get_by_role("alert")).to_contain_text("Line 2")
-    expect(page.get_by_role("button", name="Measure")).to_be_disabled()
-    questions.fill('{"question": "What is the zebra fee?", "answers": ["30 euros"]}\n')
-    with page.expect_request("**/v1/evaluations") as sent:
-        page.get_by_role("button", name="Measure").click()
-    body = json.loads(sent.value.post_data or "{}")
-    assert body["golden"] == [{"question": "What is the zebra fee?", "answers": ["30 euros"]}]
-    assert len(body["settings"]) == 2
-    difference = "Difference from “both, reranked”, 95 % interval"
-    titles = ["Quality", difference, "Errors among the answers given", "Time for an answer (ms)"]
-    expect(page.locator(".plot figcaption")).to_have_text(titles)
-    quality = page.locator(".plot").first
-    for name in ("recall@10", "mrr@10", "ndcg@10", "exact_match", "f1", "citation_precision", "abstention auroc"):
-        expect(quality.locator("svg")).to_contain_text(name)
-    expect(quality.locator("svg rect")).to_have_count(14)
-    expect(page.locator(".series-line")).to_have_count(2)
-    expect(page.locator(".plot").nth(1)).to_contain_text("+0.015 -0.020 to +0.050")
 
 
 def test_the_policy_stops_a_script_that_got_in_anyway(visit, zebra):

@@ -1,4 +1,6 @@
-// Reads an evaluation leniently: the contract fixes the metrics' names, not every field around them.
+// Evaluations as the server measures them; what a server leaves out is simply not drawn.
+
+import type { Job } from "./wire";
 
 export interface Interval {
   value: number;
@@ -8,11 +10,40 @@ export interface Interval {
 
 export interface Measured {
   name: string;
+  request: string;
   quality: Record<string, Interval>;
-  latency: Record<string, number>;
+  latency: Record<string, Interval>;
   risk: { coverage: number; risk: number }[];
-  difference: Record<string, Interval>;
+  /** From the first setting; the latency's is in milliseconds, all others are shares. */
+  difference: Record<string, Interval & { significant: boolean }>;
+  failed: number;
+  errors: string[];
+  missing: Record<string, string>;
 }
+
+export interface Evaluation {
+  id: string;
+  collection: string;
+  status: Job["status"];
+  questions: number;
+  settings: unknown[];
+  error: string | null;
+  job?: Job;
+  created_at: string;
+}
+
+export const LATENCY = "latency_ms";
+const QUALITY = [
+  "recall@1",
+  "recall@5",
+  "recall@10",
+  "recall@20",
+  "mrr@10",
+  "ndcg@10",
+  "exact_match",
+  "f1",
+  "citation_precision",
+] as const;
 
 type Fields = Record<string, unknown>;
 
@@ -20,67 +51,62 @@ function fieldsOf(value: unknown): Fields {
   return value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Fields) : {};
 }
 
-function intervalOf(value: unknown): Interval | null {
-  if (typeof value === "number") return { value, low: null, high: null };
+function numberOf(value: unknown): number | null {
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
+}
+
+function bounds(value: unknown): { low: number | null; high: number | null } {
   const fields = fieldsOf(value);
-  const middle = [fields.mean, fields.value, fields.difference].find((one) => typeof one === "number");
-  if (typeof middle !== "number") return null;
-  const pair = [fields.ci, fields.interval, fields.confidence_interval].find((one) => Array.isArray(one)) as unknown[] | undefined;
-  const low = fields.low ?? pair?.[0];
-  const high = fields.high ?? pair?.[1];
-  return { value: middle, low: typeof low === "number" ? low : null, high: typeof high === "number" ? high : null };
+  return { low: numberOf(fields.low), high: numberOf(fields.high) };
 }
 
-const BESIDE = new Set(["latency_ms", "difference", "differences", "setting", "settings", "name", "questions", "n", "count"]);
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one): one is string => typeof one === "string") : [];
+}
 
-function qualityOf(fields: Fields): Record<string, Interval> {
-  const found: Record<string, Interval> = {};
-  for (const [name, value] of Object.entries(fields)) {
-    if (BESIDE.has(name)) continue;
-    const interval = intervalOf(value);
-    if (interval !== null) found[name] = interval;
-    else if (name === "abstention") {
-      const auroc = intervalOf(fieldsOf(value).auroc);
-      if (auroc !== null) found["abstention auroc"] = auroc;
-    }
+function one(row: unknown): Measured {
+  const entry = fieldsOf(row);
+  const intervals = fieldsOf(entry.intervals);
+  const abstention = fieldsOf(entry.abstention);
+  const quality: Measured["quality"] = {};
+  for (const name of QUALITY) {
+    const value = numberOf(entry[name]);
+    if (value !== null) quality[name] = { value, ...bounds(intervals[name]) };
   }
-  return found;
-}
-
-function riskOf(value: unknown): Measured["risk"] {
-  if (!Array.isArray(value)) return [];
-  return value.flatMap((point: unknown) => {
-    const [coverage, risk] = Array.isArray(point) ? point : [fieldsOf(point).coverage, fieldsOf(point).risk];
-    return typeof coverage === "number" && typeof risk === "number" ? [{ coverage, risk }] : [];
-  });
-}
-
-function intervalsOf(value: unknown): Record<string, Interval> {
-  const found: Record<string, Interval> = {};
-  for (const [name, one] of Object.entries(fieldsOf(value))) {
-    const interval = intervalOf(one);
-    if (interval !== null) found[name] = interval;
+  const auroc = numberOf(abstention.auroc);
+  if (auroc !== null) quality["abstention auroc"] = { value: auroc, low: null, high: null };
+  const latency: Measured["latency"] = {};
+  for (const [name, value] of Object.entries(fieldsOf(entry[LATENCY]))) {
+    const ms = numberOf(value);
+    if (ms !== null) latency[name] = { value: ms, low: null, high: null };
   }
-  return found;
+  const difference: Measured["difference"] = {};
+  for (const [name, value] of Object.entries(fieldsOf(entry.difference))) {
+    const mean = numberOf(fieldsOf(value).mean);
+    if (mean !== null) difference[name] = { value: mean, ...bounds(value), significant: fieldsOf(value).significant === true };
+  }
+  const curve = Array.isArray(abstention.risk_coverage) ? abstention.risk_coverage : [];
+  return {
+    name: typeof entry.name === "string" ? entry.name : "",
+    request: JSON.stringify(fieldsOf(entry.request)),
+    quality,
+    latency,
+    risk: curve.flatMap((point: unknown) => {
+      const [coverage, risk] = [numberOf(fieldsOf(point).coverage), numberOf(fieldsOf(point).risk)];
+      return coverage !== null && risk !== null ? [{ coverage, risk }] : [];
+    }),
+    difference,
+    failed: numberOf(fieldsOf(entry.counts).failed) ?? 0,
+    errors: textsOf(entry.errors),
+    missing: Object.fromEntries(
+      Object.entries(fieldsOf(entry.not_computed)).filter((pair): pair is [string, string] => typeof pair[1] === "string"),
+    ),
+  };
 }
 
-/** One entry for each setting measured; `names` are what the person called them. */
-export function measuredOf(body: unknown, names: string[]): Measured[] {
-  const fields = fieldsOf(body);
-  const result = fieldsOf(fields.result);
-  const rows = [fields.settings, fields.results, result.settings, result.results, fields.data].find((rows) => Array.isArray(rows));
-  return ((rows as unknown[] | undefined) ?? []).map((row, place) => {
-    const entry = fieldsOf(row);
-    const metrics = { ...entry, ...fieldsOf(entry.metrics) };
-    const latency = Object.entries(fieldsOf(metrics.latency_ms)).filter(([, ms]) => typeof ms === "number");
-    return {
-      name: typeof entry.name === "string" ? entry.name : (names[place] ?? ""),
-      quality: qualityOf(metrics),
-      latency: Object.fromEntries(latency) as Record<string, number>,
-      risk: riskOf(fieldsOf(metrics.abstention).risk_coverage),
-      difference: intervalsOf(entry.difference ?? entry.differences),
-    };
-  });
+/** One entry for each setting of the evaluation. */
+export function measuredOf(evaluation: Evaluation): Measured[] {
+  return evaluation.settings.map(one);
 }
 
 export interface Golden {
@@ -105,4 +131,17 @@ export function parseGolden(text: string): Golden {
     if (reason !== "") return { questions: [], badLine: place + 1, reason };
   }
   return { questions, badLine: 0, reason: "" };
+}
+
+/** The settings of a JSON list of objects; null for a text that is none. An empty text is an empty list. */
+export function parseSettings(text: string): Fields[] | null {
+  if (text.trim() === "") return [];
+  try {
+    const rows: unknown = JSON.parse(text);
+    return Array.isArray(rows) && rows.every((row) => row !== null && typeof row === "object" && !Array.isArray(row))
+      ? (rows as Fields[])
+      : null;
+  } catch {
+    return null;
+  }
 }

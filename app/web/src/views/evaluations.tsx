@@ -1,91 +1,100 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { call, events, Problem } from "../api";
-import { measuredOf, parseGolden } from "../evaluation";
-import { chosenCollections } from "../options";
-import { Store, useStore } from "../store";
+import { useCallback, useEffect, useState } from "preact/hooks";
+import { apiKey, call, events } from "../api";
+import { LATENCY, measuredOf, type Evaluation, type Measured } from "../evaluation";
+import { go } from "../router";
+import { useStore } from "../store";
 import { useWords, type MessageKey } from "../text";
-import { Empty, ErrorNote, Field } from "../ui";
+import { Empty, ErrorNote } from "../ui";
 import type { Job } from "../wire";
-import { useCollections } from "./collections";
-import { BarPlot, DifferenceTable, RiskPlot } from "./plots";
+import { NewEvaluation } from "./evaluation-form";
+import { BarPlot, DifferencePlot, RiskPlot } from "./plots";
 
-interface Run {
-  id: string;
-  collection: string;
-  questions: number;
-  at: string;
-  names: string[];
+const RETRY_MS = 2_000;
+
+interface Listed {
+  all: Evaluation[] | null;
+  error: unknown;
+  reload: () => void;
 }
 
-const VARIANTS = {
-  rerank: { retrieval: { dense: true, lexical: true }, rerank: true },
-  hybrid: { retrieval: { dense: true, lexical: true }, rerank: false },
-  dense: { retrieval: { dense: true, lexical: false }, rerank: false },
-  lexical: { retrieval: { dense: false, lexical: true }, rerank: false },
-} as const;
-type Variant = keyof typeof VARIANTS;
-
-const runs = new Store<Run[]>([], "attest.evaluations");
-const MOST_RUNS = 30;
-
-/** Whether the server has evaluations at all: a path that it does not serve answers 404 as such. */
-function useServed(): boolean | null {
-  const [served, setServed] = useState<boolean | null>(null);
+function useEvaluations(): Listed {
+  const [all, setAll] = useState<Evaluation[] | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [tick, setTick] = useState(0);
+  const key = useStore(apiKey);
+  const reload = useCallback(() => setTick((count) => count + 1), []);
   useEffect(() => {
-    call<{ paths?: Record<string, unknown> }>("GET", "/openapi.json")
-      .then((schema) => setServed(Object.keys(schema.paths ?? {}).some((path) => path.startsWith("/v1/evaluations"))))
-      .catch((problem: unknown) => setServed(!(problem instanceof Problem && problem.status === 404)));
-  }, []);
-  return served;
+    const controller = new AbortController();
+    let timer = 0;
+    call<{ data: Evaluation[] }>("GET", "/v1/evaluations?limit=100", undefined, controller.signal)
+      .then(({ data }) => {
+        setAll(data);
+        setError(null);
+      })
+      .catch((problem: unknown) => {
+        if (controller.signal.aborted) return;
+        setError(problem);
+        timer = window.setTimeout(reload, RETRY_MS); // the server may still be starting
+      });
+    return () => {
+      controller.abort();
+      clearTimeout(timer);
+    };
+  }, [tick, key]);
+  return { all, error, reload };
 }
 
 export function EvaluationsView({ id }: { id: string }): JSX.Element {
   const { t } = useWords();
-  const served = useServed();
-  const kept = useStore(runs);
-  const [chosen, choose] = useState(id || (kept[0]?.id ?? ""));
+  const { all, error, reload } = useEvaluations();
+  const chosen = id || (all?.[0]?.id ?? "");
   return (
     <div class="evaluations">
       <h1>{t("evaluations.title")}</h1>
       <p class="lead">{t("evaluations.lead")}</p>
-      {served === null ? <p class="faint">{t("app.loading")}</p> : null}
-      {served === false ? (
-        <Empty icon="evaluations" title={t("evaluations.missing")}>
-          <p class="faint">{t("evaluations.missingLead")}</p>
+      {error ? <ErrorNote error={error} /> : null}
+      {all === null && !error ? <p class="faint">{t("app.loading")}</p> : null}
+      {all?.length === 0 && !id ? (
+        <Empty icon="evaluations" title={t("evaluations.none")}>
+          <p class="faint">{t("evaluations.noneLead")}</p>
         </Empty>
       ) : null}
-      {served ? (
-        <>
-          {kept.length === 0 ? (
-            <Empty icon="evaluations" title={t("evaluations.none")}>
-              <p class="faint">{t("evaluations.noneLead")}</p>
-            </Empty>
-          ) : (
-            <Earlier chosen={chosen} onChoose={choose} />
-          )}
-          {chosen ? <Result key={chosen} id={chosen} names={kept.find((run) => run.id === chosen)?.names ?? []} /> : null}
-          <NewRun
-            onStarted={(run) => {
-              runs.update((all) => [run, ...all].slice(0, MOST_RUNS));
-              choose(run.id);
-            }}
-          />
-        </>
+      {all !== null && all.length > 0 ? <Earlier all={all} chosen={chosen} /> : null}
+      {chosen ? (
+        <Result
+          key={chosen}
+          id={chosen}
+          onEnded={reload}
+          onRemoved={() => {
+            go("evaluations");
+            reload();
+          }}
+        />
+      ) : null}
+      {all !== null ? (
+        <NewEvaluation
+          onStarted={(started) => {
+            reload();
+            go("evaluations", started);
+            scrollTo(0, 0);
+          }}
+        />
       ) : null}
     </div>
   );
 }
 
-function Earlier({ chosen, onChoose }: { chosen: string; onChoose: (id: string) => void }): JSX.Element {
+function Earlier({ all, chosen }: { all: Evaluation[]; chosen: string }): JSX.Element {
   const { t, when } = useWords();
   return (
     <label class="inline-select wide">
       <span>{t("evaluations.earlier")}</span>
-      <select value={chosen} onChange={(event) => onChoose(event.currentTarget.value)}>
-        {useStore(runs).map((run) => (
-          <option key={run.id} value={run.id}>
-            {when(run.at)} · {run.collection} · {t("evaluations.goldenCount", { count: run.questions })}
+      <select value={chosen} onChange={(event) => go("evaluations", event.currentTarget.value)}>
+        {all.map((one) => (
+          <option key={one.id} value={one.id}>
+            {when(one.created_at)} · {one.collection} · {t("evaluations.goldenCount", { count: one.questions })}
+            {one.status === "succeeded" ? "" : ` · ${t(`evaluations.status.${one.status}` as MessageKey)}`}
           </option>
         ))}
       </select>
@@ -93,148 +102,115 @@ function Earlier({ chosen, onChoose }: { chosen: string; onChoose: (id: string) 
   );
 }
 
-function Result({ id, names }: { id: string; names: string[] }): JSX.Element {
-  const { t, number } = useWords();
-  const [body, setBody] = useState<unknown>(null);
-  const [progress, setProgress] = useState<Job["progress"] | null>(null);
+const AT_WORK = new Set<string>(["queued", "running"]);
+
+function Result({ id, onEnded, onRemoved }: { id: string; onEnded: () => void; onRemoved: () => void }): JSX.Element {
+  const { t } = useWords();
+  const [found, setFound] = useState<Evaluation | null>(null);
+  const [job, setJob] = useState<Job | null>(null);
   const [error, setError] = useState<unknown>(null);
+  const [round, setRound] = useState(0);
+  const path = encodeURIComponent(id);
   useEffect(() => {
     const controller = new AbortController();
     const read = async (): Promise<void> => {
-      const path = encodeURIComponent(id);
-      const found = await call<{ status?: string }>("GET", `/v1/evaluations/${path}`, undefined, controller.signal);
-      setBody(found);
-      if (found.status !== "queued" && found.status !== "running") return;
-      for await (const { data } of events("GET", `/v1/jobs/${path}/events`, undefined, controller.signal)) {
-        const job = data as Job;
-        setProgress(job.progress ?? null);
-        if (job.status === "failed") throw new Error(job.error ?? job.status);
+      const read = await call<Evaluation>("GET", `/v1/evaluations/${path}`, undefined, controller.signal);
+      setFound(read);
+      if (!AT_WORK.has(read.status)) return;
+      for await (const { name, data } of events("GET", `/v1/jobs/${path}/events`, undefined, controller.signal)) {
+        if (name === "progress" || name === "done") setJob(data as Job);
       }
-      setProgress(null);
-      setBody(await call("GET", `/v1/evaluations/${path}`, undefined, controller.signal));
+      setFound(await call<Evaluation>("GET", `/v1/evaluations/${path}`, undefined, controller.signal));
+      setJob(null);
+      onEnded();
     };
     read().catch((problem: unknown) => controller.signal.aborted || setError(problem));
     return () => controller.abort();
-  }, [id]);
-  const rows = measuredOf(body, names);
+  }, [id, round]);
+
+  const act = (method: string, where: string, then: () => void): void => {
+    call(method, where)
+      .then(then)
+      .catch((problem: unknown) => setError(problem));
+  };
+
+  if (found === null) return error ? <ErrorNote error={error} /> : <p class="faint">{t("app.loading")}</p>;
+  const working = AT_WORK.has(found.status);
   return (
-    <section class="trace-part">
-      {error ? <ErrorNote error={error} /> : null}
-      {progress ? (
-        <p class="progress" role="status">
-          <span class="pulse" aria-hidden="true" />
-          {t("evaluations.running", { done: number(progress.done), total: number(progress.total) })}
-        </p>
+    <section class="trace-part" aria-label={t("evaluations.result")}>
+      {error ? (
+        <ErrorNote
+          error={error}
+          onRetry={() => {
+            setError(null);
+            setRound((count) => count + 1);
+          }}
+        />
       ) : null}
-      <BarPlot title={t("evaluations.quality")} rows={rows} of={(row) => row.quality} most={1} digits={3} />
-      <DifferenceTable rows={rows} />
-      <RiskPlot rows={rows} />
-      <BarPlot
-        title={t("evaluations.latency")}
-        rows={rows}
-        of={(row) => Object.fromEntries(Object.entries(row.latency).map(([name, value]) => [name, { value, low: null, high: null }]))}
-        digits={0}
-      />
+      {working ? <Working job={job ?? found.job ?? null} onStop={() => act("DELETE", `/v1/jobs/${path}`, () => undefined)} /> : null}
+      {found.status === "cancelled" ? <p class="note">{t("evaluations.status.cancelled")}</p> : null}
+      {found.status === "failed" ? <ErrorNote error={new Error(found.error ?? t("evaluations.status.failed"))} /> : null}
+      {found.status === "succeeded" ? <Figures rows={measuredOf(found)} /> : null}
+      {working ? null : (
+        <button type="button" class="button quiet" onClick={() => act("DELETE", `/v1/evaluations/${path}`, onRemoved)}>
+          {t("evaluations.remove")}
+        </button>
+      )}
     </section>
   );
 }
 
-function NewRun({ onStarted }: { onStarted: (run: Run) => void }): JSX.Element {
-  const { t } = useWords();
-  const { collections } = useCollections();
-  const [collection, setCollection] = useState(chosenCollections.value[0] ?? "default");
-  const [text, setText] = useState("");
-  const [variants, setVariants] = useState<Variant[]>(["rerank", "hybrid"]);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-  const input = useRef<HTMLInputElement>(null);
-  const golden = parseGolden(text);
-  const bad = golden.badLine > 0 ? t("evaluations.goldenBad", { line: golden.badLine, reason: golden.reason }) : "";
-  const start = async (): Promise<void> => {
-    setBusy(true);
-    setError(null);
-    try {
-      const settings = variants.map((name) => VARIANTS[name]);
-      const started = await call<Record<string, unknown>>("POST", "/v1/evaluations", { collection, golden: golden.questions, settings });
-      const job = (started.job ?? started) as { id?: unknown };
-      onStarted({
-        id: String(started.evaluation_id ?? started.id ?? job.id ?? ""),
-        collection,
-        questions: golden.questions.length,
-        at: new Date().toISOString(),
-        names: variants.map((name) => t(`evaluations.variant.${name}` as MessageKey)),
-      });
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
-  };
+function Working({ job, onStop }: { job: Job | null; onStop: () => void }): JSX.Element {
+  const { t, number } = useWords();
+  const done = job?.progress?.done ?? 0;
+  const total = job?.progress?.total ?? 0;
   return (
-    <form
-      class="group"
-      onSubmit={(event) => {
-        event.preventDefault();
-        void start();
-      }}
-    >
-      <Field
-        label={t("evaluations.golden")}
-        help={golden.questions.length > 0 ? t("evaluations.goldenCount", { count: golden.questions.length }) : t("evaluations.goldenHelp")}
-        error={bad}
-      >
-        {({ id, describedBy }) => (
-          <textarea
-            id={id}
-            aria-describedby={describedBy}
-            aria-invalid={bad !== ""}
-            class="mono"
-            rows={6}
-            spellcheck={false}
-            placeholder='{"question": "…", "answers": ["…"]}'
-            value={text}
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
-        )}
-      </Field>
-      <button type="button" class="button quiet" onClick={() => input.current?.click()}>
-        {t("evaluations.file")}
+    <div class="working">
+      <p class="progress" role="status">
+        <span class="pulse" aria-hidden="true" />
+        {t("evaluations.running", { done: number(done), total: number(total) })}
+      </p>
+      <progress aria-label={t("evaluations.result")} value={done} max={Math.max(1, total)} />
+      {job?.error ? <p class="small bad-text">{job.error}</p> : null}
+      <button type="button" class="button quiet" onClick={onStop}>
+        {t("evaluations.stop")}
       </button>
-      <input
-        ref={input}
-        type="file"
-        accept=".jsonl,.json,.txt"
-        hidden
-        onChange={(event) => void event.currentTarget.files?.[0]?.text().then(setText)}
-      />
-      <Field label={t("documents.into")}>
-        {({ id }) => (
-          <select id={id} value={collection} onChange={(event) => setCollection(event.currentTarget.value)}>
-            {(collections ?? []).map((one) => (
-              <option key={one.name}>{one.name}</option>
-            ))}
-          </select>
-        )}
-      </Field>
-      <fieldset class="checks">
-        <legend>{t("evaluations.compare")}</legend>
-        {(Object.keys(VARIANTS) as Variant[]).map((name) => (
-          <label key={name} class="check">
-            <input
-              type="checkbox"
-              checked={variants.includes(name)}
-              onChange={(event) =>
-                setVariants(event.currentTarget.checked ? [...variants, name] : variants.filter((one) => one !== name))
-              }
-            />
-            <span>{t(`evaluations.variant.${name}` as MessageKey)}</span>
-          </label>
+    </div>
+  );
+}
+
+function Figures({ rows }: { rows: Measured[] }): JSX.Element {
+  const { t } = useWords();
+  return (
+    <>
+      <BarPlot title={t("evaluations.quality")} rows={rows} of={(row) => row.quality} most={1} digits={3} />
+      <DifferencePlot rows={rows} hide={LATENCY} />
+      <RiskPlot rows={rows} />
+      <BarPlot title={t("evaluations.latency")} rows={rows} of={(row) => row.latency} digits={0} />
+      <Missing rows={rows} />
+    </>
+  );
+}
+
+/** What could not be measured, and why; what went wrong while measuring. */
+function Missing({ rows }: { rows: Measured[] }): JSX.Element | null {
+  const { t } = useWords();
+  const reasons = [...new Set(rows.flatMap((row) => Object.entries(row.missing).map(([name, why]) => `${name}: ${why}`)))];
+  const failed = rows.filter((row) => row.failed > 0);
+  if (reasons.length === 0 && failed.length === 0) return null;
+  return (
+    <details open={failed.length > 0}>
+      <summary>{t("evaluations.missing")}</summary>
+      <ul>
+        {failed.map((row, place) => (
+          <li key={`failed ${place}`}>
+            {row.name}: {t("evaluations.failed", { count: row.failed })} {row.errors.join(" · ")}
+          </li>
         ))}
-      </fieldset>
-      {error ? <ErrorNote error={error} /> : null}
-      <button type="submit" class="button" disabled={busy || golden.questions.length === 0 || variants.length === 0}>
-        {t("evaluations.run")}
-      </button>
-    </form>
+        {reasons.map((reason) => (
+          <li key={reason}>{reason}</li>
+        ))}
+      </ul>
+    </details>
   );
 }

@@ -1,0 +1,166 @@
+"""The "train_reranker" job: judged questions → candidates → more trees → held-out figures → promoted, or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from app.errors import Conflict
+from app.index.evaluations import EvaluationStore
+from app.index.jobs import JobQueue
+from app.index.lease import Lease
+from app.index.records import JobRecord
+from app.index.rerankers import RerankerStore, model_folder, new_reranker_id
+from app.rerank.features import CorpusStatistics
+from app.rerank.judgements import JudgedQuestion, from_golden, from_ratings, merged
+from app.rerank.ranker import Ranker
+from app.rerank.serving import ServingRanker, sweep_models, write_model
+from app.rerank.tuning import Candidates, Tuned, candidates_of, check_enough, tune
+from app.types import Hit
+
+CONFIDENCE = 0.9
+SEED = 0
+
+Search = Callable[[str, str], tuple[Sequence[Hit], CorpusStatistics]]
+"""(question, collection) → first-stage hits, as many as a reranker gets in service, and their statistics."""
+
+
+class Interval(Protocol):
+    """A mean difference with its interval."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+class Compare(Protocol):
+    """A paired comparison of `b` with `a`: `app.evaluation.metrics.paired_bootstrap`."""
+
+    def __call__(self, a: Sequence[float], b: Sequence[float], *, confidence: float, seed: int) -> Interval: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the job stands on."""
+
+    home: Path
+    store: RerankerStore
+    evaluations: EvaluationStore
+    jobs: JobQueue
+    ranker: Ranker | None
+    search: Search
+    on_model: Callable[[Callable[[], Any], Lease], Any]
+    compare: Compare
+
+    def run(self, job: JobRecord, lease: Lease) -> Mapping[str, Any]:
+        """`{reranker, promoted, reason}`.
+
+        Raises:
+            Conflict: reranking is off, or a configured model serves.
+            InvalidInput: too little feedback; says how much there is and how much is needed.
+            LetGo: the work must end here; nothing of it is kept.
+        """
+        collection = str(job.collection)
+        serving = serving_ranker(self.ranker)
+        sweep_models(self.home / "models" / "rerankers", self.store.ids())
+        base_id = self.store.active(collection)
+        base = serving.promoted(collection) or serving
+        judged, rated = self._judged(collection, job.payload.get("golden") or ())
+        found = self._candidates(job, lease, collection, judged, base)
+        check_enough(found, rated, len(judged))
+        self.jobs.progress(job.id, stage="training")
+        tuned = tune(found, base.model_text(), seed=SEED, check=lease.check)
+        promote, reason, figures = self.verdict(tuned)
+        figures["training"] = {
+            "ratings": rated,
+            "judged_questions": len(judged),
+            "questions": sum(each.useful and not each.held_out for each in found),
+            "trees_added": tuned.rounds,
+            "cross_validated_ndcg@10": {"base": tuned.cross_validation[0], "trained": tuned.cross_validation[1]},
+        }
+        reranker_id = new_reranker_id()
+        lease.check()
+        write_model(model_folder(self.home, reranker_id), tuned.model)
+        record = self.store.add(
+            collection, reranker_id, job_id=job.id, promote=promote, reason=reason, figures=figures, base=base_id
+        )
+        return {"reranker": record.id, "promoted": record.status == "active", "reason": record.reason}
+
+    def verdict(self, tuned: Tuned) -> tuple[bool, str, dict[str, Any]]:
+        """(whether to promote, why, the figures): the held-out rise must be beyond what chance explains."""
+        difference = self.compare(tuned.base, tuned.tuned, confidence=CONFIDENCE, seed=SEED)
+        before, after = (sum(scores) / len(scores) for scores in (tuned.base, tuned.tuned))
+        promote = difference.mean > 0 and difference.low > 0
+        interval = f"{difference.mean:+.3f}, {CONFIDENCE:.0%} interval {difference.low:+.3f} to {difference.high:+.3f}"
+        told = f"held-out nDCG@10 {before:.3f} before, {after:.3f} after ({interval}, {len(tuned.base)} questions)"
+        if promote:
+            reason = f"promoted: {told}"
+        elif difference.mean > 0:
+            reason = f"not promoted: {told}; the rise may be chance"
+        else:
+            reason = f"not promoted: {told}; it does not rise"
+        figures = {
+            "held_out": {
+                "questions": len(tuned.base),
+                "ndcg@10": {"base": before, "trained": after},
+                "difference": {
+                    "mean": difference.mean,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "confidence": CONFIDENCE,
+                },
+                "method": "paired bootstrap over questions that no training has used; a question is held out by a hash "
+                "of its words",
+            }
+        }
+        return promote, reason, figures
+
+    def _judged(self, collection: str, golden: Sequence[Mapping[str, Any]]) -> tuple[list[JudgedQuestion], int]:
+        """The questions whose relevant passages are still there, and how many ratings and golden rows were read."""
+        ratings = list(self.store.ratings(collection))
+        questions = merged(from_golden(golden), from_ratings(ratings))
+        no_chunks = self.evaluations.unknown_chunks(
+            collection, sorted({chunk_id for question in questions for chunk_id in question.chunk_ids})
+        )
+        no_documents = self.evaluations.unknown_documents(
+            collection, sorted({document_id for question in questions for document_id in question.document_ids})
+        )
+        there = [
+            JudgedQuestion(question.question, question.chunk_ids - no_chunks, question.document_ids - no_documents)
+            for question in questions
+        ]
+        return [question for question in there if question.chunk_ids or question.document_ids], (
+            len(ratings) + len(golden)
+        )
+
+    def _candidates(
+        self, job: JobRecord, lease: Lease, collection: str, judged: Sequence[JudgedQuestion], base: Ranker
+    ) -> list[Candidates]:
+        found: list[Candidates] = []
+        for done, question in enumerate(judged):
+            self.jobs.progress(job.id, stage="searching", done=done, total=len(judged), unit="questions")
+
+            def one(question: JudgedQuestion = question) -> Candidates | None:
+                hits, statistics = self.search(question.question, collection)
+                return candidates_of(question, hits, statistics, base) if hits else None
+
+            candidates = self.on_model(one, lease)
+            if candidates is not None:
+                found.append(candidates)
+        return found
+
+
+def serving_ranker(ranker: Ranker | None) -> ServingRanker:
+    """The ranker, if a promoted model could take its place. Raises Conflict with the reason otherwise."""
+    if isinstance(ranker, ServingRanker):
+        return ranker
+    if ranker is None:
+        raise Conflict("reranking is switched off (ATTEST_RERANK__ENABLED=false): switch it on to train a reranker")
+    raise Conflict(
+        "ATTEST_RERANK__MODEL names the model that serves, so a promoted one could not take its place: unset it first"
+    )
