@@ -28,7 +28,7 @@ PINS := pyproject.toml constraints.txt
 PYTEST_ARGS ?= -n 2 --dist loadfile
 ARGS ?=
 
-.PHONY: help install run test check bench web web-check web-packages screens clean
+.PHONY: help install run test check bench web web-check web-packages client-packages frameworks screens clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -61,7 +61,7 @@ install: $(RUN_READY)
 run: $(RUN_READY)
 	@exec $(BIN)/attest serve $(ARGS)
 
-test: $(TEST_READY) check
+test: $(TEST_READY) client-packages frameworks check
 
 check: | $(TEST_READY)
 	$(BIN)/ruff check .
@@ -80,6 +80,26 @@ app/web/node_modules/.package-lock.json: app/web/package-lock.json
 	cd app/web && npm ci --no-audit --no-fund
 	@touch $@
 
+# LangChain's and LlamaIndex' clients for the contract tests, beside the environment and not in it.
+frameworks: $(VENV)/frameworks/.installed
+
+$(VENV)/frameworks/.installed: tests/contract/frameworks/requirements.txt | $(TEST_READY)
+	$(PIP) install -q --no-deps --no-compile --upgrade --target $(VENV)/frameworks -r $<
+	@touch $@
+
+# Clients of other languages for the contract tests; without npm, or without its registry, those tests are skipped.
+client-packages:
+	@if command -v npm >/dev/null; then \
+	  $(MAKE) --no-print-directory tests/contract/npm/node_modules/.package-lock.json \
+	    || echo "note: npm could not install OpenAI's client: its tests are skipped" >&2; \
+	else \
+	  echo "note: no npm here: the tests of OpenAI's client for Node are skipped" >&2; \
+	fi
+
+tests/contract/npm/node_modules/.package-lock.json: tests/contract/npm/package-lock.json
+	cd tests/contract/npm && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 web: web-packages
 	cd app/web && npm run build
 
@@ -90,5 +110,5 @@ screens: $(TEST_READY)
 	$(BIN)/python -m tests.e2e.screens
 
 clean:
-	rm -rf $(VENV) app/web/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) app/web/node_modules tests/contract/npm/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find app ingestion tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,7 +30,7 @@ def run_answer(
     services.metrics.answers.labels(outcome="abstained" if answer.abstained else "answered").inc()
     body = answer_body(answer, trace, with_trace=with_trace)
     try:
-        kept = services.catalog.save_answer(answer.id, answer.question, body.model_dump(mode="json", exclude={"trace"}))
+        kept = services.catalog.save_answer(answer.id, answer.question, _stored(body))
     except Exception:  # noqa: BLE001 - a full disk must not take the answer away; it says what is missing
         structlog.get_logger("api").exception("answer_not_saved", answer_id=answer.id)
         warning = "this answer could not be stored: feedback on it will not find it"
@@ -38,3 +38,9 @@ def run_answer(
     if not kept:
         raise Conflict("a document that this answer quotes was deleted while it was being written: ask again")
     return body
+
+
+def _stored(body: AnswerBody) -> dict[str, Any]:
+    """What is kept of an answer. Cells and values that no citation names would outlive their document: not they."""
+    kept = body.model_dump(mode="json", exclude={"trace", "result", "auto_filter"})
+    return kept if body.result is None else kept | {"answer": "", "short_answer": ""}

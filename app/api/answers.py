@@ -8,6 +8,7 @@ from pydantic import Field
 
 from app.api.options import StageBody, TraceBody
 from app.api.wire import WireResponse, json_ready
+from app.routing_types import RouteTaken, StructuredResult
 from app.telemetry import Trace
 from app.types import Answer, Citation, Passage
 
@@ -73,6 +74,63 @@ class DocumentPosteriorBody(WireResponse):
     probability: float
 
 
+class RouteTakenBody(WireResponse):
+    """How the question was routed; `route` is null where no route was sure enough, so that all were asked."""
+
+    route: str | None
+    kind: Literal["named", "logical", "semantic"]
+    score: float = Field(description="the calibrated probability of the likeliest route; 1 for a named one")
+    alternatives: list[dict[str, Any]] = Field(description="{route, score} of the others, likeliest first")
+    how: str = Field(description="request, embeddings, classifier, or the model that chose")
+    target: str | None = Field(description="the kind of the route")
+    explanation: str = Field(description="why a SQL source or the graph was not used after all; empty otherwise")
+
+    @classmethod
+    def of(cls, taken: RouteTaken) -> RouteTakenBody:
+        return cls(
+            route=taken.route,
+            kind=taken.kind,
+            score=taken.score,
+            alternatives=[{"route": name, "score": score} for name, score in taken.alternatives],
+            how=taken.how,
+            target=taken.target,
+            explanation=taken.explanation,
+        )
+
+
+class ResultBody(WireResponse):
+    """What a SQL source or the graph returned, and by which statement."""
+
+    statement: str
+    parameters: dict[str, Any]
+    columns: list[str]
+    rows: list[list[Any]]
+    truncated: bool = Field(description="the row limit was reached: there may be more")
+    explanation: str
+    how: str = Field(description="rules, or the model that wrote the statement")
+
+    @classmethod
+    def of(cls, result: StructuredResult) -> ResultBody:
+        return cls(
+            statement=result.statement,
+            parameters=json_ready(result.parameters),
+            columns=list(result.columns),
+            rows=json_ready(result.rows),
+            truncated=result.truncated,
+            explanation=result.explanation,
+            how=result.how,
+        )
+
+
+class AutoFilterBody(WireResponse):
+    """A condition that was read from the question; `used` is false where it left nothing and was dropped."""
+
+    filter: dict[str, Any]
+    explanation: str
+    confidence: float
+    used: bool
+
+
 class UsageBody(WireResponse):
     prompt_tokens: int
     completion_tokens: int
@@ -85,9 +143,9 @@ class AnswerBody(WireResponse):
     short_answer: str = Field(examples=["$3.5 million"])
     abstained: bool
     confidence: float = Field(description="how sure the answer is, in [0, 1]; confidence_kind says what it measures")
-    confidence_kind: Literal["calibrated", "support"] = Field(
+    confidence_kind: Literal["calibrated", "support", "routing"] = Field(
         description="calibrated: the probability that the answer is right; support: how far a language model's claims "
-        "are carried by the passages that it cites"
+        "are carried by the passages that it cites; routing: no passage was read; how sure the route or statement is"
     )
     threshold: float = Field(description="below this confidence the answer is a refusal")
     citations: list[CitationBody]
@@ -101,6 +159,9 @@ class AnswerBody(WireResponse):
         description="p(passage | question, answer) of each passage that was read, in the modes rag_sequence and "
         "rag_token; sums to 1",
     )
+    route: RouteTakenBody | None = Field(None, description="where routes took part")
+    result: ResultBody | None = Field(None, description="where a SQL source or the graph answered")
+    auto_filter: AutoFilterBody | None = Field(None, description="where the question stated a condition")
     trace: TraceBody | None = None
 
 
@@ -119,6 +180,15 @@ def answer_body(answer: Answer, trace: Trace, *, with_trace: bool) -> AnswerBody
             )
             for passage, probability in zip(answer.passages, answer.document_posterior, strict=True)
         ]
+    if answer.route is not None:
+        optional["route"] = RouteTakenBody.of(answer.route)
+    if answer.result is not None:
+        optional["result"] = ResultBody.of(answer.result)
+    if answer.auto_filter is not None:
+        told = answer.auto_filter
+        optional["auto_filter"] = AutoFilterBody(
+            filter=json_ready(told.filter), explanation=told.explanation, confidence=told.confidence, used=told.used
+        )
     if with_trace:
         stages = [StageBody.of(stage) for stage in answer.trace]
         optional["trace"] = TraceBody(request_id=trace.request_id, stages=stages)

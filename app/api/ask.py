@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import structlog
@@ -14,9 +15,9 @@ from sse_starlette import ServerSentEvent
 from app.api.answering import run_answer
 from app.api.answers import AnswerBody, PassageBody, citation_body
 from app.api.errors import documented, problem_of, request_id_of
-from app.api.executor import until_disconnect
-from app.api.keys import allowed_collections
-from app.api.options import RetrievalBody, Translate, WhereBody, check_question
+from app.api.executor import line_of, until_disconnect
+from app.api.options import RetrievalBody, Translate, WhereBody, check_model, check_question
+from app.api.routing import scope_of
 from app.api.state import ApiState, Reader, Ready, State
 from app.api.streams import Bridge, event, stream
 from app.api.wire import Float, Text, WireRequest
@@ -51,7 +52,12 @@ class AskBody(WhereBody):
     question: Text = Field(examples=["What was the net revenue in 2024?"])
     history: list[MessageBody] = Field(default_factory=list, max_length=100)
     translate: Translate = "auto"
-    route: Text = "auto"
+    route: Text = Field(
+        "auto", max_length=200, description="auto, or the name of a route or a collection; see docs/routing.md"
+    )
+    auto_filters: StrictBool | None = Field(
+        None, description="read conditions on metadata from the question; left out: as the settings say"
+    )
     retrieval: RetrievalBody = Field(default_factory=RetrievalBody.model_construct)
     rerank: StrictBool = True
     context_chunks: int | None = Field(None, ge=1, le=50, description="passages shown to the generator; default 6")
@@ -61,7 +67,7 @@ class AskBody(WhereBody):
     trace: StrictBool = False
 
     def to_request(self, collections: tuple[str, ...], settings: Settings) -> AskRequest:
-        """The question as the pipeline sees it.
+        """The question as the pipeline sees it, not routed.
 
         Raises:
             InvalidFields: blank, or over one of the server's limits.
@@ -74,7 +80,7 @@ class AskBody(WhereBody):
             filters=self.where(),
             as_of=self.as_of,
             translate=self.translate if isinstance(self.translate, str) else tuple(self.translate),
-            route=self.route,
+            auto_filters=self.auto_filters,
             retrieval=self.retrieval.to_options(settings),
             rerank=self.rerank,
             context_chunks=self.context_chunks or settings.context.chunks,
@@ -103,14 +109,16 @@ _STREAM_EXAMPLE = (
 )
 async def ask(body: AskBody, request: Request, state: State, services: Ready, caller: Reader) -> Any:
     """An answer from the documents, each claim with the exact characters that carry it; or an honest refusal."""
-    collections = allowed_collections(caller, body.collections or ["default"])
-    wanted = body.to_request(collections, state.settings)
-    for name in collections:
-        await state.blocking(services.catalog.get_collection, name)
+    check_question(("body", "question"), body.question, state.settings.limits)
+    check_model(services, body.generation.model)
+    scope = await state.blocking(scope_of, services, caller, body.route, body.collections)
+    wanted = replace(body.to_request(scope.collections, state.settings), route=scope.route, routes=scope.routes)
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
     if body.stream:
         return _streamed(state, services, wanted, trace, request, with_trace=body.trace)
-    future = state.models.submit(lambda: run_answer(services, wanted, trace, None, with_trace=body.trace))
+    future = state.models.submit(
+        lambda: run_answer(services, wanted, trace, None, with_trace=body.trace), line_of(request.scope)
+    )
     return await until_disconnect(request, future, trace.cancel)
 
 
@@ -119,7 +127,9 @@ def _streamed(
 ) -> Response:
     bridge = Bridge()
     # submitted before the response starts, so that a full queue is still a 429
-    future = state.models.submit(lambda: run_answer(services, wanted, trace, bridge.emit, with_trace=with_trace))
+    future = state.models.submit(
+        lambda: run_answer(services, wanted, trace, bridge.emit, with_trace=with_trace), line_of(request.scope)
+    )
     future.add_done_callback(bridge.finish)
     where = {"instance": request.url.path, "request_id": trace.request_id}
 

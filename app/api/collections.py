@@ -106,4 +106,6 @@ async def delete_collection(name: str, state: State, services: Ready, caller: Wr
 
     caller.need_collection(name)
     await state.blocking(delete, services.catalog, services.index, services.blobs, name)
+    if services.tables is not None:
+        await state.blocking(services.tables.sweep)
     return DeletedCollectionBody(name=name, deleted=True)

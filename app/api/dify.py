@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from app.api.errors import documented, invalid_field, request_id_of
-from app.api.executor import until_disconnect
+from app.api.executor import line_of, until_disconnect
+from app.api.links import web_address
 from app.api.openai.shapes import LenientRequest
 from app.api.options import check_question
 from app.api.state import Reader, Ready, State
@@ -96,7 +97,7 @@ async def retrieval(
         top_k=body.retrieval_setting.top_k,
     )
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
-    future = state.models.submit(lambda: services.pipeline.search(wanted, trace))
+    future = state.models.submit(lambda: services.pipeline.search(wanted, trace), line_of(request.scope))
     result = await until_disconnect(request, future, trace.cancel)
     records = [_record(hit) for hit in result.hits]
     threshold = body.retrieval_setting.score_threshold
@@ -106,7 +107,7 @@ async def retrieval(
 def _record(hit: Any) -> dict[str, Any]:
     chunk = hit.chunk
     place = {
-        "path": chunk.source_url or chunk.document_id,
+        "path": web_address(chunk.source_url) or chunk.document_id,
         "description": " › ".join(chunk.heading_path),
         "document_id": chunk.document_id,
         "version": chunk.version,

@@ -158,6 +158,8 @@ async def delete_document(document_id: str, state: State, services: Ready, calle
 
     await state.blocking(read_document, services, caller, document_id, None)
     residual = await state.blocking(delete, services.catalog, services.index, services.blobs, document_id)
+    if services.tables is not None:
+        await state.blocking(services.tables.sweep)
     return DeletedBody(id=document_id, deleted=True, residual=dict(residual))
 
 

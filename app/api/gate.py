@@ -17,8 +17,9 @@ from app.errors import AttestError, InvalidInput, NotAuthenticated, NotPermitted
 
 JSON_BODY_BYTES = 2 * 2**20  # everything but documents: a question with its history is far below
 _FORM_OVERHEAD_BYTES = 2**20
-_OPEN_PATHS = ("/health/live", "/health/ready", "/")  # the page itself holds no data; it asks for the key
-_OPEN_PREFIX = "/assets/"
+_OPEN_PATHS = ("/health/live", "/health/ready")
+_OPEN_PREFIX = "/assets/"  # the page's own code, which is public: a browser can send no key for a script
+_PAGE = "/"
 
 
 def is_loopback(host: str) -> bool:
@@ -76,7 +77,10 @@ class Gate:
         headers = Headers(scope=scope)
         if not self._keys:
             self._same_site(headers)
-        if scope["path"] not in _OPEN_PATHS and not scope["path"].startswith(_OPEN_PREFIX):
+        if scope["path"] == _PAGE and _opened_by_a_person(headers):
+            # with keys they get the page as the 401 that it is, and the page asks for one
+            scope.setdefault("state", {})["needs_key"] = bool(self._keys)
+        elif scope["path"] not in _OPEN_PATHS and not scope["path"].startswith(_OPEN_PREFIX):
             self._identify(scope, headers)
         limit_bytes = self._limit_bytes(scope["path"], headers)
         _check_length(headers, limit_bytes)
@@ -114,8 +118,10 @@ class Gate:
         except NotAuthenticated:
             self._limiter.check(f"unknown:{address}")  # guessing keys is limited too
             raise
-        self._limiter.check(principal.name if self._keys else address)
+        line = principal.name if self._keys else address
+        self._limiter.check(line)
         state = scope.setdefault("state", {})
+        state["line"] = line
         state["principal"] = principal
         state["caller"] = principal.name
 
@@ -126,6 +132,13 @@ class Gate:
             return self._form_bytes + _FORM_OVERHEAD_BYTES  # each file has its own limit while it is read
         # JSON may write every character as six (`\u4e2d`); it is read into memory, hence one document's limit in all
         return self._document_bytes + _FORM_OVERHEAD_BYTES
+
+
+def _opened_by_a_person(headers: Headers) -> bool:
+    """Whether a page is wanted, as every browser says that opens an address, and no key came with the request."""
+    return "text/html" in headers.get("accept", "").lower() and not (
+        "authorization" in headers or "x-api-key" in headers
+    )
 
 
 def _takes_files(path: str) -> bool:

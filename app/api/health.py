@@ -42,6 +42,8 @@ async def ready(state: State, services: Ready) -> ReadyBody:
     def check() -> ReadyBody:
         return ReadyBody(workers=len(services.jobs.live_workers()), queue=services.jobs.depth())
 
+    if state.background_died:
+        raise Unavailable("the server is not ready: its background jobs ended; see the server's log, start it again")
     try:
         return await state.blocking(check)
     except Exception as error:

@@ -18,7 +18,9 @@ from app.api.answers import CitationBody
 from app.api.document_bodies import DocumentBody, DocumentListBody
 from app.api.documents import read_document
 from app.api.errors import request_id_of, status_of
+from app.api.executor import line_of
 from app.api.keys import ANYONE, Principal, allowed_collections
+from app.api.links import web_address
 from app.api.options import check_question
 from app.api.search import HitBody
 from app.api.state import ApiState
@@ -29,6 +31,7 @@ from app.telemetry import Trace
 from app.types import AskRequest, DocumentStatus, RetrievalOptions
 
 T = TypeVar("T")
+Place = TypeVar("Place", CitationBody, HitBody)
 TEXT_CHARS = 20_000
 _INSTRUCTIONS = (
     "Answers from the user's own documents. `ask` gives an answer whose every claim is cited with exact characters, or "
@@ -130,13 +133,14 @@ async def _told(call: Callable[[], Awaitable[T]]) -> T:
         raise ToolError(message) from None
 
 
-def _caller(ctx: Context[Any, Request]) -> tuple[Principal, str]:
+def _caller(ctx: Context[Any, Request]) -> tuple[Principal, str, str]:
+    """(who calls, the request's id, in whose line it waits)."""
     request = ctx.request_context.request
     assert request is not None
     principal = request.scope.get("state", {}).get("principal", ANYONE)
     assert isinstance(principal, Principal)
     principal.need("read")
-    return principal, request_id_of(request.scope)
+    return principal, request_id_of(request.scope), line_of(request.scope)
 
 
 async def _where(
@@ -167,7 +171,7 @@ async def _ask(
     collections: list[str] | None,
     filters: dict[str, Any] | None,
 ) -> ToolAnswer:
-    caller, request_id = _caller(ctx)
+    caller, request_id, line = _caller(ctx)
     check_question(("question",), question, state.settings.limits)
     names, where = await _where(state, caller, collections, filters)
     settings = state.settings
@@ -180,9 +184,15 @@ async def _ask(
     )
     services = state.services
     trace = Trace(request_id, metrics=services.metrics)
-    future = state.models.submit(lambda: run_answer(services, wanted, trace, None, with_trace=False))
+    future = state.models.submit(lambda: run_answer(services, wanted, trace, None, with_trace=False), line)
     answer = await _until_done(future, trace)
-    return ToolAnswer(**{name: getattr(answer, name) for name in ToolAnswer.model_fields})
+    fields = {name: getattr(answer, name) for name in ToolAnswer.model_fields}
+    return ToolAnswer(**fields | {"citations": [_linked(citation) for citation in answer.citations]})
+
+
+def _linked(place: Place) -> Place:
+    """The place with an address that a client may make a link of, or none."""
+    return place.model_copy(update={"source_url": web_address(place.source_url)})
 
 
 async def _search(
@@ -195,14 +205,14 @@ async def _search(
 ) -> ToolHits:
     from app.pipeline import SearchRequest
 
-    caller, request_id = _caller(ctx)
+    caller, request_id, line = _caller(ctx)
     check_question(("query",), query, state.settings.limits)
     names, where = await _where(state, caller, collections, filters)
     services = state.services
     trace = Trace(request_id, metrics=services.metrics)
     wanted = SearchRequest(query=query, collections=names, filters=where, top_k=top_k)
-    result = await _until_done(state.models.submit(lambda: services.pipeline.search(wanted, trace)), trace)
-    hits = [HitBody.of(rank, hit) for rank, hit in enumerate(result.hits, start=1)]
+    result = await _until_done(state.models.submit(lambda: services.pipeline.search(wanted, trace), line), trace)
+    hits = [_linked(HitBody.of(rank, hit)) for rank, hit in enumerate(result.hits, start=1)]
     return ToolHits(hits=hits, warnings=list(trace.warnings))
 
 
@@ -216,14 +226,14 @@ async def _list(
 ) -> DocumentListBody:
     from app.api.documents import list_documents
 
-    caller, _ = _caller(ctx)
+    caller, _, _ = _caller(ctx)
     return await list_documents(state, state.services, caller, collection, status, cursor, limit)
 
 
 async def _read(
     state: ApiState, ctx: Context[Any, Request], document_id: str, version: int | None, char_start: int, max_chars: int
 ) -> ToolDocument:
-    caller, _ = _caller(ctx)
+    caller, _, _ = _caller(ctx)
     services = state.services
     record = await state.blocking(read_document, services, caller, document_id, version)
     text = await state.blocking(services.catalog.get_text, document_id, record.version)

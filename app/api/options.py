@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, model_validator
 
@@ -14,6 +14,9 @@ from app.index.filters import parse as parse_filters
 from app.index.metadata_values import check_json
 from app.settings import LimitSettings, Settings
 from app.types import RetrievalOptions, StageTrace
+
+if TYPE_CHECKING:
+    from app.bootstrap import Services
 
 TranslationKind = Literal["multi_query", "hyde", "decompose", "step_back"]
 Translate = Literal["auto"] | Annotated[list[TranslationKind], Field(max_length=4)]
@@ -101,3 +104,11 @@ def check_question(loc: tuple[str, ...], text: str, limits: LimitSettings) -> No
             f"must be at most {limits.question_chars} characters (ATTEST_LIMITS__QUESTION_CHARS), has {len(text)}",
             "too_long",
         )
+
+
+def check_model(services: Services, model: str | None) -> None:
+    """Raises `InvalidFields` for a generator that is not one of those here; the message names them."""
+    try:
+        services.pipeline.generator_of(model)
+    except InvalidInput as error:
+        raise invalid_field(("body", "generation", "model"), error.message, "model") from None

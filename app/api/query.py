@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from app.api.errors import documented, request_id_of
-from app.api.executor import until_disconnect
+from app.api.executor import line_of, until_disconnect
 from app.api.keys import allowed_collections
 from app.api.options import TranslationKind, check_question
 from app.api.state import Reader, Ready, State
@@ -59,7 +59,7 @@ async def translate(
     for name in collections:
         await state.blocking(services.catalog.get_collection, name)
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
-    future = state.models.submit(lambda: _translated(services, body, collections, trace))
+    future = state.models.submit(lambda: _translated(services, body, collections, trace), line_of(request.scope))
     done = await until_disconnect(request, future, trace.cancel)
     return TranslatedBody(
         queries=[QueryBody(kind=query.kind, text=query.text, parent=query.parent) for query in done.queries],

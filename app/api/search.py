@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import Field, StrictBool
 
+from app.api.answers import RouteTakenBody
 from app.api.errors import documented, request_id_of
-from app.api.executor import until_disconnect
-from app.api.keys import allowed_collections
+from app.api.executor import line_of, until_disconnect
 from app.api.options import (
     RetrievalBody,
     StageBody,
@@ -19,6 +19,7 @@ from app.api.options import (
     check_question,
     check_top_k,
 )
+from app.api.routing import scope_of
 from app.api.state import Reader, Ready, State
 from app.api.wire import Text, WireResponse, json_ready
 from app.telemetry import Trace
@@ -33,6 +34,9 @@ class SearchBody(WhereBody):
     translate: Translate = Field(default_factory=list)
     retrieval: RetrievalBody = Field(default_factory=RetrievalBody.model_construct)
     rerank: StrictBool = True
+    route: Text | None = Field(
+        None, max_length=200, description="auto, or the name of a route or a collection; left out: not routed"
+    )
     trace: StrictBool = False
 
 
@@ -90,6 +94,7 @@ class SearchResponse(WireResponse):
     collection_generation: dict[str, int]
     timings_ms: dict[str, float]
     warnings: list[str]
+    route: RouteTakenBody | None = Field(None, description="where routes took part")
     trace: TraceBody | None = None
 
 
@@ -106,9 +111,12 @@ async def search(body: SearchBody, request: Request, state: State, services: Rea
     limits = state.settings.limits
     check_question(("body", "query"), body.query, limits)
     check_top_k(("body", "top_k"), body.top_k, limits)
+    scope = await state.blocking(scope_of, services, caller, body.route, body.collections, frozenset({"collections"}))
     wanted = SearchRequest(
         query=body.query,
-        collections=allowed_collections(caller, body.collections or ["default"]),
+        collections=scope.collections,
+        route=scope.route,
+        routes=scope.routes,
         filters=body.where(),
         as_of=body.as_of,
         top_k=body.top_k,
@@ -116,11 +124,9 @@ async def search(body: SearchBody, request: Request, state: State, services: Rea
         retrieval=body.retrieval.to_options(state.settings),
         rerank=body.rerank,
     )
-    for name in wanted.collections:
-        await state.blocking(services.catalog.get_collection, name)
     request_id = request_id_of(request.scope)
     trace = Trace(request_id, metrics=services.metrics)
-    future = state.models.submit(lambda: services.pipeline.search(wanted, trace))
+    future = state.models.submit(lambda: services.pipeline.search(wanted, trace), line_of(request.scope))
     result = await until_disconnect(request, future, trace.cancel)
     response = SearchResponse(
         hits=[HitBody.of(rank, hit) for rank, hit in enumerate(result.hits, start=1)],
@@ -128,6 +134,8 @@ async def search(body: SearchBody, request: Request, state: State, services: Rea
         timings_ms=trace.timings_ms(),
         warnings=list(trace.warnings),
     )
+    if result.route is not None:
+        response = response.model_copy(update={"route": RouteTakenBody.of(result.route)})
     if not body.trace:
         return response
     stages = [StageBody.of(stage) for stage in trace.stages()]

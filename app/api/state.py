@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import structlog
 from fastapi import Depends, Request
 
+from app.api.background import Background, through
 from app.api.executor import ModelExecutor
 from app.api.keys import ANYONE, Principal, Scope
 from app.errors import AttestError, Unavailable
@@ -37,6 +38,7 @@ class ApiState:
         self._owns_services = services is None
         self._blocking = ThreadPoolExecutor(_CATALOG_THREADS, thread_name_prefix="attest-catalog")
         self.models = ModelExecutor(settings.model_threads, settings.server.model_queue, self._gauge_depth)
+        self._background: Background | None = None
         if services is not None:
             self._services = services
 
@@ -68,6 +70,25 @@ class ApiState:
             structlog.get_logger("api").exception("loading_failed")
             self.reason = "loading failed: see the server's log"
 
+    def wake_background(self) -> None:
+        """There is a new job for the thread that does those which need the models."""
+        if self._background is not None:
+            self._background.wake()
+
+    @property
+    def background_died(self) -> bool:
+        """Whether the thread that does the other jobs was started and is no more."""
+        return self._background is not None and not self._background.alive
+
+    def start_background(self) -> None:
+        """Starts the jobs that run beside the requests, if the services could be loaded."""
+        if self._services is not None:
+            from app.api.chores import build_background  # here: it takes the wire models, which take this module
+
+            background = build_background(self._services, through(self.models))
+            background.start()
+            self._background = background  # only now: one that has not begun is not one that has died
+
     async def blocking(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """`call(*args, **kwargs)` on one of the few threads kept for SQLite and the disk."""
         loop = asyncio.get_running_loop()
@@ -75,6 +96,8 @@ class ApiState:
 
     def close(self) -> None:
         """Waits for running work, then closes the services that this state loaded itself."""
+        if self._background is not None:
+            self._background.stop()
         self.models.close()
         self._blocking.shutdown(wait=True, cancel_futures=True)
         if self._owns_services and self._services is not None:

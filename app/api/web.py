@@ -1,4 +1,8 @@
-"""The page at `/` and its assets: built files from `app/web/dist`, under a policy that runs nothing but them."""
+"""The page at `/` and its assets: built files from `app/web/dist`, under a policy that runs nothing but them.
+
+With API keys, opening `/` is answered 401 like everything else; but the body of that answer is the page, which asks for
+the key. A browser shows it, because it knows no dialog of its own for bearer keys.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from app.errors import NotFound
+from app.api.errors import headers_of
+from app.errors import NotAuthenticated, NotFound
 
 router = APIRouter(include_in_schema=False)
 
@@ -60,14 +65,15 @@ class Asset:
 @router.get("/")
 @router.head("/")
 async def page(request: Request) -> Response:
-    """The page; it holds no data, so it needs no key."""
-    headers = {
+    """The page; 401 with the same page where there are keys, which it then asks for: it holds no data itself."""
+    needs_key = request.scope.get("state", {}).get("needs_key", False)
+    headers = (headers_of(NotAuthenticated("this server wants an API key")) if needs_key else {}) | {
         "Content-Security-Policy": PAGE_POLICY,
         "Cache-Control": "no-cache",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     }
-    return _respond(request, "index.html", headers)
+    return _respond(request, "index.html", headers, status=401 if needs_key else 200)
 
 
 @router.get("/assets/{name:path}")
@@ -81,7 +87,7 @@ async def asset(name: str, request: Request) -> Response:
     return _respond(request, f"assets/{name}", headers)
 
 
-def _respond(request: Request, name: str, headers: dict[str, str]) -> Response:
+def _respond(request: Request, name: str, headers: dict[str, str], status: int = 200) -> Response:
     if name not in names():
         if name == "index.html":
             raise NotFound("the page is not built into this installation: run `make web`, or use the API (/docs)")
@@ -89,8 +95,9 @@ def _respond(request: Request, name: str, headers: dict[str, str]) -> Response:
     found = load(name)
     headers["Vary"] = "Accept-Encoding"
     if found.packed is not None and "gzip" in request.headers.get("accept-encoding", "").lower():
-        return Response(found.packed, media_type=found.media_type, headers=headers | {"Content-Encoding": "gzip"})
-    return Response(found.plain, media_type=found.media_type, headers=headers)
+        packed = headers | {"Content-Encoding": "gzip"}
+        return Response(found.packed, status, media_type=found.media_type, headers=packed)
+    return Response(found.plain, status, media_type=found.media_type, headers=headers)
 
 
 @functools.cache

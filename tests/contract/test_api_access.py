@@ -45,6 +45,15 @@ REQUESTS = {
     ("POST", "/v1/search"): "read",
     ("POST", "/v1/feedback"): "write",
     ("GET", "/metrics"): "admin",
+    ("POST", "/v1/admin/backup"): "admin",
+    ("POST", "/v1/evaluations"): "write",
+    ("GET", "/v1/evaluations"): "read",
+    ("GET", "/v1/evaluations/none"): "read",
+    ("DELETE", "/v1/evaluations/none"): "write",
+    ("POST", "/v1/rerankers/train"): "write",
+    ("POST", "/v1/rerankers/rollback"): "write",
+    ("POST", "/v1/rerankers/none/activate"): "write",
+    ("GET", "/v1/rerankers"): "read",
     ("POST", "/v1/chat/completions"): "read",
     ("POST", "/v1/responses"): "read",
     ("GET", "/v1/responses/none"): "read",
@@ -76,11 +85,19 @@ REQUESTS = {
     ("POST", "/retrieval"): "read",
     ("POST", "/v1/query/translate"): "read",
     ("POST", "/v1/query/construct"): "read",
+    ("POST", "/v1/query/route"): "read",
+    ("GET", "/v1/routes"): "read",
+    ("GET", "/v1/routes/none"): "read",
+    ("PUT", "/v1/routes/none"): "admin",
+    ("DELETE", "/v1/routes/none"): "admin",
 }
 BODIES = {
     "/v1/ask": {"question": "q"},
     "/v1/search": {"query": "q"},
     "/v1/feedback": {"answer_id": "none", "rating": 1},
+    "/v1/evaluations": {"golden": [{"question": "q"}]},
+    "/v1/rerankers/train": {"collection": "none"},
+    "/v1/rerankers/rollback": {"collection": "none"},
     "/v1/collections": {"name": "new"},
     "/v1/documents": {"text": "t"},
     "/v1/documents/none": {"text": "t"},
@@ -96,6 +113,8 @@ BODIES = {
     "/v1/vector_stores/none/file_batches/none/cancel": {},
     "/v1/query/translate": {"question": "q"},
     "/v1/query/construct": {"question": "q", "target": "metadata"},
+    "/v1/query/route": {"question": "q"},
+    "/v1/routes/none": {"description": "d"},
     "/retrieval": {"knowledge_id": "default", "query": "q", "retrieval_setting": {"top_k": 1}},
 }
 
@@ -145,10 +164,10 @@ async def test_the_matrix_covers_every_route(api):
     assert {(method, re.sub(r"{\w+}", "{}", path)) for method, path in served} == covered
 
 
-async def test_health_and_the_page_alone_need_no_key(api):
-    for path in ("/health/live", "/health/ready", "/"):
+async def test_health_alone_needs_no_key(api):
+    for path in ("/health/live", "/health/ready"):
         assert (await api.client.get(path, headers={"Authorization": ""})).status_code == 200
-    for path in ("/docs", "/openapi.json", "/metrics", "/nope"):
+    for path in ("/", "/docs", "/openapi.json", "/metrics", "/nope"):
         assert_problem(await api.client.get(path, headers={"Authorization": ""}), 401)
     assert (await api.client.get("/docs", headers={"Authorization": "", "X-API-Key": "reader"})).status_code == 200
 
@@ -180,6 +199,12 @@ async def test_a_key_sees_its_own_collections_only(api):
         ("POST", "/v1/ask", {"question": "secret?"}),
         ("POST", "/v1/ask", {"question": "secret?", "collections": ["team", "default"], "stream": True}),
         ("POST", "/v1/search", {"query": "secret"}),
+        ("POST", "/v1/evaluations", {"golden": [{"question": "secret?"}]}),
+        ("GET", "/v1/evaluations?collection=default", None),
+        ("POST", "/v1/rerankers/train", {"golden": [{"question": "secret?"}]}),
+        ("POST", "/v1/rerankers/rollback", {}),
+        ("GET", "/v1/rerankers?collection=default", None),
+        ("POST", "/v1/admin/backup", None),
     ]
     for method, path, body in forbidden:
         response = await api.client.request(method, path, **({"json": body} if body else {}), **team)

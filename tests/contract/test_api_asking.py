@@ -208,7 +208,7 @@ async def test_every_option_of_the_contract_is_taken(api):
             "rerank": True,
             "context_chunks": 6,
             "generation": {
-                "model": "reader", "mode": "fusion", "max_tokens": 32, "temperature": 0, "top_p": 1, "top_k": 0,
+                "model": "bundled", "mode": "fusion", "max_tokens": 32, "temperature": 0, "top_p": 1, "top_k": 0,
                 "num_beams": 1, "seed": 7,
             },
             "abstain": "never",

@@ -190,8 +190,11 @@ async def test_delete_leaves_nothing_and_measures_it(api):
     document_id = await api.add("Delete these very words, please.")
     found = await api.client.post("/v1/search", json={"query": "very words"})
     assert found.json()["hits"]
+    told: list[str] = []
+    api.services.index.on_deletion(told.append)  # a language model that remembers prompts forgets them then
     response = await api.client.delete(f"/v1/documents/{document_id}")
     assert response.status_code == 200
+    assert told == ["default"]
     assert response.json() == {
         "id": document_id,
         "deleted": True,

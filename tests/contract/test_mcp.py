@@ -1,33 +1,17 @@
 """The MCP tools, spoken by the SDK's own client over streamable HTTP on loopback."""
 
-import asyncio
 import contextlib
 
 import httpx2
 import pytest
-import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.contract.live import listening
 from tests.unit.api.harness import running
 
 TEXT = "Prelude.\n\nThe zebra fee is 30 euros. Nothing else costs anything."
 QUESTION = "What is the zebra fee?"
-
-
-@contextlib.asynccontextmanager
-async def listening(api):
-    """The address of the API on a free port of loopback."""
-    app = api.client._transport.app
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_level="error"))
-    serving = asyncio.create_task(server.serve())
-    try:
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
 
 
 @contextlib.asynccontextmanager

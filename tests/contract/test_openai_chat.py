@@ -210,6 +210,22 @@ async def test_open_webui_gets_its_source_frames(tmp_path, asked_by):
         assert len(data["distances"]) == 1
 
 
+async def test_clients_that_know_no_source_frames_read_over_them(tmp_path):
+    async with (
+        running(tmp_path / "home", server=ServerSettings(open_webui_sources=True)) as api,
+        client_of(api) as client,
+    ):
+        await api.add(TEXT, title="Fees")
+        async with client.chat.completions.stream(model="default", messages=ASK) as stream:
+            final = await stream.get_final_completion()
+        assert "30 euros" in final.choices[0].message.content
+        plain = await client.chat.completions.create(model="default", messages=ASK, stream=True)
+        chunks = [chunk async for chunk in plain]
+        assert any("event" in chunk.model_extra for chunk in chunks)
+        assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+        assert len({chunk.id for chunk in chunks}) == 1
+
+
 async def test_models_are_the_collections_and_the_embedder(api, client):
     await api.client.post("/v1/collections", json={"name": "contracts", "description": "All contracts"})
     models = [model async for model in await client.models.list()]
@@ -232,6 +248,13 @@ async def test_embeddings_are_the_indexs_own_in_both_encodings(api, client):
     packed = base64.b64decode(raw.json()["data"][0]["embedding"])
     assert np.allclose(np.frombuffer(packed, "<f4"), expected[0], atol=1e-7)
     assert np.allclose((await client.embeddings.create(model="x", input=texts[0])).data[0].embedding, expected[0])
+
+
+async def test_many_embeddings_come_in_their_order_though_they_are_made_in_turns(api, client):
+    texts = [f"text number {number}" for number in range(150)]
+    made = await client.embeddings.create(model="x", input=texts)
+    assert np.allclose([item.embedding for item in made.data], api.encoder.encode_passages(texts), atol=1e-6)
+    assert made.usage.total_tokens == sum(api.encoder.count_tokens(texts))
 
 
 @pytest.mark.parametrize(

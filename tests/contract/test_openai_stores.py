@@ -1,12 +1,11 @@
 """Files and vector stores: the official `openai` client uploads, waits and searches without change."""
 
-import asyncio
-import contextlib
 import json
 
 import openai
 import pytest
 
+from tests.contract.live import working
 from tests.contract.test_openai_chat import client_of
 from tests.unit.api.harness import running
 
@@ -23,24 +22,6 @@ async def api(tmp_path):
 async def client(api):
     async with client_of(api) as made:
         yield made
-
-
-@contextlib.asynccontextmanager
-async def working(api):
-    """The worker beside the client, as it is in service."""
-    over = asyncio.Event()
-
-    async def work():
-        while not over.is_set():
-            await api.work()
-            await asyncio.sleep(0.02)
-
-    task = asyncio.create_task(work())
-    try:
-        yield
-    finally:
-        over.set()
-        await task
 
 
 async def test_upload_wait_search_and_delete(api, client):

@@ -15,11 +15,12 @@ from sse_starlette import ServerSentEvent
 from app.api.answering import run_answer
 from app.api.answers import AnswerBody
 from app.api.errors import problem_of, request_id_of
-from app.api.executor import until_disconnect
+from app.api.executor import line_of, until_disconnect
 from app.api.openai.chat_bodies import ChatBody, annotations_of, open_webui_sources, to_request, usage_of
 from app.api.openai.error_shape import error_object
 from app.api.openai.shapes import new_id, resolve_model
-from app.api.openai.tasks import answer_task
+from app.api.openai.tasks import answer_task, forced_function
+from app.api.openai.wrapped import WARNING
 from app.api.state import ApiState, Reader, Ready, State
 from app.api.streams import Bridge, event, stream
 from app.telemetry import Trace
@@ -56,15 +57,19 @@ class _Reply:
             **more,
         }
 
-    def whole(self, text: str, usage: dict[str, int], **more: Any) -> dict[str, Any]:
-        """The `chat.completion` object."""
-        message = {"role": "assistant", "content": text, "refusal": None, "annotations": more.pop("annotations", [])}
+    def whole(self, text: str, usage: dict[str, int], *, function: str | None = None, **more: Any) -> dict[str, Any]:
+        """The `chat.completion` object; with `function`, the text is the arguments of a call of it."""
+        said: dict[str, Any] = (
+            {"content": None, "tool_calls": _calls(function, text)} if function else {"content": text}
+        )
+        message = {"role": "assistant", "refusal": None, "annotations": more.pop("annotations", []), **said}
+        finish = "tool_calls" if function else "stop"
         return {
             "id": self.id,
             "object": "chat.completion",
             "created": self.created,
             "model": self.model,
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
             "usage": usage,
             **more,
         }
@@ -76,7 +81,8 @@ async def chat_completions(
 ) -> Response | dict[str, Any]:
     """An answer from the collection that `model` names; `message.annotations` and `citations` say where it stands."""
     collection, generator = await resolve_model(state, services, caller, body.model)
-    question, history = body.question(), body.history()
+    question, wrapped = body.asked()
+    history = body.history()
     reply = _Reply(
         id=new_id("chatcmpl"),
         created=int(time.time()),
@@ -85,19 +91,30 @@ async def chat_completions(
         include_usage=bool(body.stream and body.stream_options and body.stream_options.include_usage),
         open_webui=state.settings.server.open_webui_sources or _asks_for_sources(request),
     )
-    task = answer_task(question, [message.content for message in history if message.role == "user"])
+    earlier = [message.content for message in history if message.role == "user"]
+    function = forced_function(body.tool_choice)
+    wants_json = body.wants_json or function is not None
+    task = answer_task(question, earlier, instructions=body.instructions, wants_json=wants_json)
     if task is not None:
         usage = usage_of(0, 0)
         if not body.stream:
-            return reply.whole(task, usage)
-        return stream(_told(reply, task, usage))
-    wanted = to_request(question, history, (collection,), body.generation(generator), state.settings)
+            return reply.whole(task, usage, function=function)
+        return stream(_told(reply, task, usage, function))
+    wanted = to_request(question, history, (collection,), body.generation(generator, state.settings), state.settings)
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
+    if wrapped:
+        trace.warnings.append(WARNING)
     if body.stream:
-        return _streamed(state, services, wanted, trace, reply)
-    future = state.models.submit(lambda: run_answer(services, wanted, trace, None, with_trace=False))
+        return _streamed(state, services, wanted, trace, reply, line_of(request.scope))
+    future = state.models.submit(
+        lambda: run_answer(services, wanted, trace, None, with_trace=False), line_of(request.scope)
+    )
     answer = await until_disconnect(request, future, trace.cancel)
     return JSONResponse(_completion(reply, answer))
+
+
+def _calls(function: str, arguments: str) -> list[dict[str, Any]]:
+    return [{"id": new_id("call"), "type": "function", "function": {"name": function, "arguments": arguments}}]
 
 
 def _asks_for_sources(request: Request) -> bool:
@@ -129,9 +146,11 @@ def _completion(reply: _Reply, answer: AnswerBody) -> dict[str, Any]:
     return reply.whole(answer.answer, usage, annotations=annotations_of(answer, reply.base_url), **extras)
 
 
-def _streamed(state: ApiState, services: Services, wanted: AskRequest, trace: Trace, reply: _Reply) -> Response:
+def _streamed(
+    state: ApiState, services: Services, wanted: AskRequest, trace: Trace, reply: _Reply, line: str
+) -> Response:
     bridge = Bridge()
-    future = state.models.submit(lambda: run_answer(services, wanted, trace, bridge.emit, with_trace=False))
+    future = state.models.submit(lambda: run_answer(services, wanted, trace, bridge.emit, with_trace=False), line)
     future.add_done_callback(bridge.finish)
 
     def stop() -> None:
@@ -161,7 +180,8 @@ def _streamed(state: ApiState, services: Services, wanted: AskRequest, trace: Tr
 
 def _ending(reply: _Reply, answer: AnswerBody) -> Sequence[dict[str, Any]]:
     """After the text: sources for Open WebUI, annotations, the finish, and the usage where it was asked for."""
-    chunks = list(open_webui_sources(answer, reply.base_url)) if reply.open_webui else []
+    frames = open_webui_sources(answer, reply.base_url) if reply.open_webui else []
+    chunks = [frame | reply.chunk(None) for frame in frames]  # a chunk besides: other clients stumble over less
     if answer.citations:
         chunks.append(reply.chunk({"annotations": annotations_of(answer, reply.base_url)}))
     chunks.append(reply.chunk({}, "stop", **_extras(answer)))
@@ -171,11 +191,16 @@ def _ending(reply: _Reply, answer: AnswerBody) -> Sequence[dict[str, Any]]:
     return chunks
 
 
-async def _told(reply: _Reply, text: str, usage: dict[str, int]) -> AsyncIterator[ServerSentEvent]:
+async def _told(
+    reply: _Reply, text: str, usage: dict[str, int], function: str | None
+) -> AsyncIterator[ServerSentEvent]:
     """A finished text as a stream."""
     yield event(None, reply.chunk({"role": "assistant", "content": ""}))
-    yield event(None, reply.chunk({"content": text}))
-    yield event(None, reply.chunk({}, "stop"))
+    if function is None:
+        yield event(None, reply.chunk({"content": text}))
+    else:
+        yield event(None, reply.chunk({"tool_calls": [{"index": 0, **call} for call in _calls(function, text)]}))
+    yield event(None, reply.chunk({}, "stop" if function is None else "tool_calls"))
     if reply.include_usage:
         yield event(None, reply.chunk(None) | {"usage": usage})
     yield ServerSentEvent(data="[DONE]", sep="\n")

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from app.api.answers import AnswerBody, CitationBody
 from app.api.errors import invalid_field
+from app.api.links import web_address
 from app.api.openai.shapes import LenientRequest
+from app.api.openai.wrapped import unwrapped
 from app.api.options import check_question
 from app.api.wire import Text
 from app.settings import Settings
@@ -43,11 +45,30 @@ class ChatBody(LenientRequest):
     messages: list[ChatMessage] = Field(min_length=1, max_length=2_000)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, description="0 and less, which some front-ends send, is no limit")
+    max_completion_tokens: int | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     seed: int | None = None
+    response_format: Any = None
+    tool_choice: Any = None
+
+    @property
+    def instructions(self) -> str:
+        """What the front-end told the model, as against what the person said."""
+        return "\n".join(message.text for message in self.messages if message.role in ("system", "developer"))
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the answer must be JSON."""
+        kind = self.response_format.get("type") if isinstance(self.response_format, dict) else None
+        return kind in ("json_object", "json_schema")
+
+    def asked(self) -> tuple[str, bool]:
+        """(the question as it was typed, whether the front-end had wrapped it). Raises `InvalidFields` without one."""
+        question = self.question()
+        typed = unwrapped(question)
+        return (question, False) if typed is None else (typed, True)
 
     def question(self) -> str:
         """The last thing that the user said. Raises `InvalidFields` when there is none."""
@@ -62,10 +83,11 @@ class ChatBody(LenientRequest):
         spoken = [m for m in self.messages[:last] if m.role in ("user", "assistant") and m.text.strip()]
         return tuple(Message(message.role, message.text) for message in spoken[-_HISTORY_MESSAGES:])
 
-    def generation(self, model: str | None) -> GenerationOptions:
+    def generation(self, model: str | None, settings: Settings) -> GenerationOptions:
         """The sampling switches as the generator takes them."""
         return generation_options(
             model,
+            settings,
             max_tokens=self.max_completion_tokens or self.max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -74,16 +96,33 @@ class ChatBody(LenientRequest):
 
 
 def generation_options(
-    model: str | None, *, max_tokens: int | None, temperature: float | None, top_p: float | None, seed: int | None
+    model: str | None,
+    settings: Settings,
+    *,
+    max_tokens: int | None,
+    temperature: float | None,
+    top_p: float | None,
+    seed: int | None,
 ) -> GenerationOptions:
-    """Switches that a front-end sent, in ranges that every generator takes; without a temperature the best answer."""
+    """Switches that a front-end sent, in ranges that every generator takes; without a temperature the best answer.
+
+    Front-ends send their default temperature with every question. A language model varies its words by it; the bundled
+    reader, which quotes, would give its second-best quote: it is not told. `POST /v1/ask` is for who wants that.
+    """
     return GenerationOptions(
         model=model,
-        max_tokens=min(max_tokens or 512, 4_096),
-        temperature=temperature or 0.0,
+        max_tokens=min(max_tokens, 4_096) if max_tokens and max_tokens > 0 else 512,
+        temperature=(temperature or 0.0) if _writes(model, settings) else 0.0,
         top_p=max(top_p, 1e-3) if top_p is not None else 1.0,
         seed=None if seed is None else seed % 2**63,
     )
+
+
+def _writes(model: str | None, settings: Settings) -> bool:
+    """Whether the model of that name, or the one for requests that name none, writes its answer instead of quoting."""
+    chosen = settings.generation
+    written = [name for name in (chosen.model, *chosen.models) if name != "bundled"]
+    return (model or chosen.model) in {*written, *(name.partition(":")[2] for name in written)}
 
 
 def to_request(
@@ -118,8 +157,8 @@ def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 
 def source_url(base_url: str, citation: CitationBody) -> str:
     """Where a reader of the answer finds the cited words: the source's own address, or our page at that place."""
-    if citation.source_url and citation.source_url.lower().startswith(("https://", "http://")):
-        return citation.source_url
+    if address := web_address(citation.source_url):
+        return address
     page = "" if citation.page is None else f"&page={citation.page}"
     place = f"version={citation.version}{page}&start={citation.char_start}&end={citation.char_end}"
     return f"{base_url.rstrip('/')}/#/documents/{citation.document_id}?{place}"

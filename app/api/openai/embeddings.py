@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Generator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from app.api.errors import invalid_field
-from app.api.executor import until_disconnect
+from app.api.errors import invalid_field, request_id_of
+from app.api.executor import line_of, until_disconnect
 from app.api.openai.models import embedding_model_name
 from app.api.openai.shapes import LenientRequest
 from app.api.state import Reader, Ready, State
 from app.api.wire import Text
+from app.telemetry import Trace
 
 router = APIRouter(tags=["openai"])
 MAX_INPUTS = 2_048
@@ -55,21 +57,19 @@ async def embeddings(
         raise invalid_field(
             ("body", "dimensions"), f"must be {encoder.embed_dim}, what the model gives, or be left out", "dimensions"
         )
-    stopped = False
+    trace = Trace(request_id_of(request.scope))
 
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-
-    def encode() -> tuple[list[Any], int]:
+    def encode() -> Generator[None, None, tuple[list[Any], int]]:
+        """A batch at a time, so that a question waits for one batch and not for two thousand texts."""
         rows: list[Any] = []
         for start in range(0, len(texts), _BATCH):
-            if stopped:
-                break
+            trace.check()
             rows.extend(np.asarray(encoder.encode_passages(texts[start : start + _BATCH]), dtype="<f4"))
+            yield
         return rows, sum(encoder.count_tokens(texts))
 
-    vectors, tokens = await until_disconnect(request, state.models.submit(encode), stop)
+    future = state.models.submit_steps(encode(), line_of(request.scope))
+    vectors, tokens = await until_disconnect(request, future, trace.cancel)
     as_text = body.encoding_format == "base64"
     return {
         "object": "list",

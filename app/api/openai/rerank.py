@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from app.api.errors import invalid_field
-from app.api.executor import until_disconnect
+from app.api.errors import invalid_field, request_id_of
+from app.api.executor import line_of, until_disconnect
 from app.api.openai.shapes import LenientRequest, new_id
 from app.api.options import check_question
 from app.api.state import Reader, Ready, State
 from app.api.wire import Text
+from app.telemetry import Trace
 
 if TYPE_CHECKING:
     from app.bootstrap import Services
 
 router = APIRouter(tags=["openai"])
 MAX_DOCUMENTS = 1_000
+_BATCH = 64
 
 
 class RerankBody(LenientRequest):
@@ -44,8 +48,9 @@ async def rerank(body: RerankBody, request: Request, state: State, services: Rea
     """Every document comes back with its `index` and `relevance_score`, best first; `top_n` keeps the first few."""
     check_question(("body", "query"), body.query, state.settings.limits)
     texts = body.texts()
-    future = state.models.submit(lambda: _scored(services, body.query, texts))
-    scores, tokens = await until_disconnect(request, future, lambda: None)
+    trace = Trace(request_id_of(request.scope))
+    future = state.models.submit_steps(_scored(services, body.query, texts, trace), line_of(request.scope))
+    scores, tokens = await until_disconnect(request, future, trace.cancel)
     order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))
     results = [
         {"index": index, "relevance_score": scores[index]}
@@ -62,8 +67,16 @@ async def rerank(body: RerankBody, request: Request, state: State, services: Rea
     }
 
 
-def _scored(services: Services, query: str, texts: list[str]) -> tuple[list[float], int]:
+def _scored(
+    services: Services, query: str, texts: list[str], trace: Trace
+) -> Generator[None, None, tuple[list[float], int]]:
+    """A batch at a time, so that a question waits for one batch and not for a thousand texts."""
     from app.rerank.texts import score_texts  # here: it brings LightGBM, and the process answers /health before that
 
-    scores = score_texts(query, texts, services.encoder, services.ranker)
+    rows = []
+    for start in range(0, len(texts), _BATCH):
+        trace.check()
+        rows.append(services.encoder.encode_passages(texts[start : start + _BATCH]))
+        yield
+    scores = score_texts(query, texts, services.encoder, services.ranker, np.concatenate(rows))
     return scores, sum(services.encoder.count_tokens([query, *texts]))

@@ -51,7 +51,14 @@ class ResponsesBody(LenientRequest):
     store: bool | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    max_output_tokens: int | None = Field(None, ge=1)
+    max_output_tokens: int | None = None
+    text: Any = None
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the answer must be JSON."""
+        form = self.text.get("format") if isinstance(self.text, dict) else None
+        return isinstance(form, dict) and form.get("type") in ("json_object", "json_schema")
 
     @property
     def file_search(self) -> Tool | None:

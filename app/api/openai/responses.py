@@ -15,7 +15,7 @@ from sse_starlette import ServerSentEvent
 from app.api.answering import run_answer
 from app.api.answers import AnswerBody
 from app.api.errors import problem_of, request_id_of
-from app.api.executor import until_disconnect
+from app.api.executor import line_of, until_disconnect
 from app.api.keys import Principal
 from app.api.openai.chat_bodies import generation_options, to_request
 from app.api.openai.comparison_filters import to_filters
@@ -30,8 +30,11 @@ from app.api.openai.response_bodies import (
     search_results,
     text_part,
 )
+from app.api.openai.response_tasks import told_task, whole_task
 from app.api.openai.shapes import new_id, resolve_model
 from app.api.openai.store_files import file_names
+from app.api.openai.tasks import answer_task
+from app.api.openai.wrapped import WARNING, unwrapped
 from app.api.state import ApiState, Reader, Ready, State, Writer
 from app.api.streams import Bridge, event, stream
 from app.errors import NotFound
@@ -101,6 +104,8 @@ async def create_response(
 ) -> Response:
     """An answer from the collection that `model` or `file_search` names, with file citations in its text."""
     question, history = body.conversation()
+    typed = unwrapped(question)
+    question = typed or question
     if body.previous_response_id is not None:
         earlier = await state.blocking(_stored, services, caller, body.previous_response_id)
         history = (*(Message(**message) for message in earlier["conversation"]), *history)
@@ -108,12 +113,21 @@ async def create_response(
     names = list(dict.fromkeys(tool.vector_store_ids or [])) if tool else []
     resolved = [await resolve_model(state, services, caller, name) for name in names or [body.model]]
     generator = body.model.partition(":")[2] or None
+    earlier_words = [message.content for message in history if message.role == "user"]
+    task = answer_task(question, earlier_words, instructions=body.instructions or "", wants_json=body.wants_json)
+    if task is not None:
+        return stream(told_task(body, task)) if body.stream else JSONResponse(whole_task(body, task))
     wanted = to_request(
         question,
         history[-_HISTORY_MESSAGES:],
         tuple(collection for collection, _ in resolved),
         generation_options(
-            generator, max_tokens=body.max_output_tokens, temperature=body.temperature, top_p=body.top_p, seed=None
+            generator,
+            state.settings,
+            max_tokens=body.max_output_tokens,
+            temperature=body.temperature,
+            top_p=body.top_p,
+            seed=None,
         ),
         state.settings,
         filters=to_filters(tool.filters, ("body", "tools", 0, "filters")) if tool and tool.filters else {},
@@ -121,9 +135,11 @@ async def create_response(
     if tool and tool.max_num_results:
         wanted = replace(wanted, context_chunks=tool.max_num_results)
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
-    reply = _Reply(body, question)
+    if typed:
+        trace.warnings.append(WARNING)
+    reply, line = _Reply(body, question), line_of(request.scope)
     if body.stream:
-        return _streamed(state, services, wanted, trace, reply)
+        return _streamed(state, services, wanted, trace, reply, line)
 
     def answered() -> dict[str, Any]:
         def keep(name: str, data: dict[str, Any]) -> None:
@@ -132,7 +148,7 @@ async def create_response(
 
         return _finish(services, reply, run_answer(services, wanted, trace, keep, with_trace=False), wanted)
 
-    return JSONResponse(await until_disconnect(request, state.models.submit(answered), trace.cancel))
+    return JSONResponse(await until_disconnect(request, state.models.submit(answered, line), trace.cancel))
 
 
 @router.get("/v1/responses/{response_id}")
@@ -177,14 +193,16 @@ def _finish(services: Services, reply: _Reply, answer: AnswerBody, wanted: AskRe
     return whole
 
 
-def _streamed(state: ApiState, services: Services, wanted: AskRequest, trace: Trace, reply: _Reply) -> Response:
+def _streamed(
+    state: ApiState, services: Services, wanted: AskRequest, trace: Trace, reply: _Reply, line: str
+) -> Response:
     bridge = Bridge()
 
     def work() -> tuple[dict[str, Any], AnswerBody]:
         answer = run_answer(services, wanted, trace, bridge.emit, with_trace=False)
         return _finish(services, reply, answer, wanted), answer
 
-    future = state.models.submit(work)
+    future = state.models.submit(work, line)
     future.add_done_callback(bridge.finish)
 
     def stop() -> None:

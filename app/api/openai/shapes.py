@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from app.api.keys import Principal
 from app.api.state import ApiState
-from app.errors import NotFound
+from app.errors import InvalidInput, NotFound
 from app.types import Hit
 
 if TYPE_CHECKING:
@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 
 
 class LenientRequest(BaseModel):
-    """A request body of a front-end: parameters that we do not know are ignored, as the contract promises."""
+    """A request body of a front-end: parameters that we do not know are ignored, as the contract promises.
+
+    A field that is null was not set: many clients write out all that they know.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
 class ModelNotFound(NotFound):
@@ -37,7 +45,7 @@ async def resolve_model(state: ApiState, services: Services, caller: Principal, 
     """`(collection, generator)` of a model name: a collection, or `collection:generator`.
 
     Raises:
-        ModelNotFound: no such collection. NotPermitted: the key may not touch it.
+        ModelNotFound: no such collection or generator. NotPermitted: the key may not touch it.
     """
     collection, _, generator = name.partition(":")
     caller.need_collection(collection)
@@ -48,6 +56,10 @@ async def resolve_model(state: ApiState, services: Services, caller: Principal, 
             f"there is no model {name[:200]!r}: a model is a collection's name, or collection:generator; "
             "GET /v1/models lists them"
         ) from None
+    try:
+        services.pipeline.generator_of(generator or None)
+    except InvalidInput as error:
+        raise ModelNotFound(error.message) from None
     return collection, generator or None
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from app.api.errors import request_id_of
-from app.api.executor import until_disconnect
+from app.api.executor import line_of, until_disconnect
 from app.api.keys import Principal
 from app.api.openai.comparison_filters import to_filters
 from app.api.openai.files import owner_of
@@ -180,7 +180,7 @@ async def search_store(
         top_k=body.max_num_results,
     )
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
-    future = state.models.submit(lambda: services.pipeline.search(wanted, trace))
+    future = state.models.submit(lambda: services.pipeline.search(wanted, trace), line_of(request.scope))
     result = await until_disconnect(request, future, trace.cancel)
     names = await state.blocking(file_names, services, [hit.chunk.document_id for hit in result.hits])
     found = [

@@ -13,15 +13,17 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from app.bootstrap import Services
+from app.bootstrap import Services, build_routing, open_graphs, open_tables
 from app.index.blobs import BlobStore
 from app.index.catalog import Catalog
 from app.index.generations import IndexStore
 from app.index.jobs import JobQueue
 from app.main import create_app
 from app.pipeline import Pipeline
+from app.query.auto_filter import FilterReader
 from app.retrieval.hybrid import HybridRetriever
 from app.settings import Settings
+from app.stages import Stages
 from app.telemetry import Metrics
 from app.types import Generated
 from ingestion.bootstrap import build_worker
@@ -79,22 +81,26 @@ def confidence_of(generated: Generated) -> tuple[float, float]:
 def wired(settings: Settings, encoder: FakeEncoder, generator: FakeGenerator) -> Services:
     """Everything that the API needs, real but for the models; no reranker, so that ranks are plain RRF."""
     catalog = Catalog.open(settings.database_url)
+    blobs = BlobStore(settings.home / "blobs")
     index = IndexStore(settings.home / "index", encoder_name=encoder.name, embed_dim=encoder.embed_dim)
     retriever = HybridRetriever(catalog, index, encoder)
-    pipeline = Pipeline(
+    tables = open_tables(settings, catalog, blobs)
+    routing = build_routing(settings, catalog, tables, encoder, None, open_graphs(settings, catalog, index))
+    stages = Stages(
         texts=catalog,
         retriever=retriever,
         ranker=None,
         encoder=encoder,
-        generator=generator,
         calibrate=confidence_of,
         budget_tokens=settings.context.budget_tokens,
+        filter_reader=FilterReader(catalog.metadata_fields, enabled=settings.query.auto_filters),
     )
+    pipeline = Pipeline(stages, generator=generator, models={"bundled": generator}, desk=routing.desk)
     return Services(
         settings=settings,
         catalog=catalog,
         jobs=JobQueue(catalog),
-        blobs=BlobStore(settings.home / "blobs"),
+        blobs=blobs,
         index=index,
         encoder=encoder,
         retriever=retriever,
@@ -102,6 +108,9 @@ def wired(settings: Settings, encoder: FakeEncoder, generator: FakeGenerator) ->
         generator=generator,
         pipeline=pipeline,
         metrics=Metrics(),
+        tables=tables,
+        routing=routing,
+        graphs=open_graphs(settings, catalog, index),
     )
 
 

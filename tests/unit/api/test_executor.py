@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import threading
 
 import pytest
@@ -88,3 +89,122 @@ async def test_the_work_is_cancelled_when_the_client_hangs_up(executor):
 async def test_an_error_of_the_work_comes_through(executor):
     with pytest.raises(KeyError):
         await until_disconnect(request_with(never), executor.submit(lambda: {}["x"]), lambda: None)
+
+
+def held_by(executor, caller=""):
+    """(release, future) of a call that holds the only thread."""
+    release, started = threading.Event(), threading.Event()
+    future = executor.submit(lambda: started.set() or release.wait(10), caller)
+    assert started.wait(10)
+    return release, future
+
+
+def test_one_caller_is_served_in_the_order_of_its_calls():
+    executor = ModelExecutor(threads=1, queue=20)
+    release, _ = held_by(executor)
+    served = []
+    futures = [executor.submit(lambda n=n: served.append(n)) for n in range(20)]
+    release.set()
+    for future in futures:
+        future.result(10)
+    executor.close()
+    assert served == list(range(20))
+
+
+def test_callers_take_turns_whoever_sent_more():
+    executor = ModelExecutor(threads=1, queue=10)
+    release, _ = held_by(executor, "holder")
+    served = []
+    futures = [executor.submit(lambda n=n: served.append(f"many{n}"), "many") for n in range(4)]
+    futures += [executor.submit(lambda n=n: served.append(f"few{n}"), "few") for n in range(2)]
+    release.set()
+    for future in futures:
+        future.result(10)
+    executor.close()
+    assert served == ["many0", "few0", "many1", "few1", "many2", "many3"]
+
+
+def test_a_caller_that_fills_its_queue_locks_out_nobody_else():
+    executor = ModelExecutor(threads=1, queue=1)
+    release, _ = held_by(executor, "greedy")
+    executor.submit(lambda: None, "greedy")
+    with pytest.raises(Overloaded):
+        executor.submit(lambda: None, "greedy")
+    modest = executor.submit(lambda: "served", "modest")
+    release.set()
+    assert modest.result(10) == "served"
+    executor.close()
+
+
+def test_however_many_callers_there_are_the_queue_is_bounded():
+    executor = ModelExecutor(threads=1, queue=1)
+    release, first = held_by(executor, "0")
+    waiting = [executor.submit(lambda: None, str(number)) for number in range(1, 8)]
+    with pytest.raises(Overloaded):
+        executor.submit(lambda: None, "8")
+    assert waiting[3].cancel()
+    assert executor.submit(lambda: "room again", "8") is not None
+    release.set()
+    assert first.result(10) is True
+    executor.close()
+
+
+def test_long_work_lets_the_others_have_their_turn_between_two_steps():
+    executor = ModelExecutor(threads=1, queue=5)
+    release, _ = held_by(executor)
+    served = []
+
+    def long():
+        for number in range(3):
+            served.append(f"step{number}")
+            yield
+        return "whole"
+
+    work = executor.submit_steps(long())
+    short = executor.submit(lambda: served.append("short"))
+    release.set()
+    assert work.result(10) == "whole"
+    assert short.result(10) is None
+    executor.close()
+    assert served == ["step0", "short", "step1", "step2"]
+
+
+def test_a_step_that_fails_ends_the_work_and_frees_the_place(executor):
+    def failing():
+        yield
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        executor.submit_steps(failing()).result(10)
+    assert executor.submit(lambda: 7).result(10) == 7
+    assert executor.depth == 0
+
+
+def test_closing_between_two_steps_fails_the_work_and_runs_its_cleanup():
+    executor = ModelExecutor(threads=1, queue=5)
+    begun, go_on, cleaned = threading.Event(), threading.Event(), threading.Event()
+
+    def long():
+        try:
+            begun.set()
+            go_on.wait(10)
+            yield
+            raise AssertionError("a step ran after closing")
+        finally:
+            cleaned.set()
+
+    work = executor.submit_steps(long())
+    assert begun.wait(10)
+    waiting = executor.submit(lambda: None)
+    closing = threading.Thread(target=executor.close)
+    closing.start()
+    with contextlib.suppress(Overloaded):
+        while True:  # until the executor takes nothing more: `close` has begun
+            executor.submit(lambda: None).cancel()
+    go_on.set()
+    closing.join(10)
+    with pytest.raises(Overloaded, match="shutting down"):
+        work.result(0)
+    assert waiting.cancelled()
+    assert cleaned.is_set()
+    assert executor.depth == 0

@@ -136,10 +136,22 @@ async def test_our_own_pages_listed_origins_and_links_pass(headers):
     await through(headers=headers, cors_origins=["https://front.example/"])
 
 
+async def test_a_browser_that_opens_the_page_gets_it_marked_and_nothing_else():
+    opening = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    assert (await through("/", keys=["k"], headers=opening))["scope"]["state"] == {"needs_key": True}
+    assert (await through("/", headers=opening))["scope"]["state"] == {"needs_key": False}
+    with_key = await through("/", keys=["k"], headers=opening | {"authorization": "Bearer k"})
+    assert with_key["scope"]["state"]["principal"]
+    for path, headers in (("/", {"x-api-key": "wrong"}), ("/docs", {}), ("/v1/documents", {})):
+        with pytest.raises(NotAuthenticated):
+            await through(path, keys=["k"], headers=opening | headers)
+
+
 async def test_only_health_and_the_page_s_own_files_pass_without_a_key():
-    for path in ("/health/live", "/health/ready", "/", "/assets/index.js"):
+    for path in ("/health/live", "/health/ready", "/assets/index.js"):
         await through(path, keys=["k"])
     for path in (
+        "/",
         "/assets",
         "/docs",
         "/openapi.json",

@@ -84,9 +84,20 @@ async def test_nothing_beside_the_assets_is_served(api, path):
     assert (await api.client.get("/assets/checksums.txt")).status_code == 404
 
 
-async def test_the_page_needs_no_key_and_its_data_do(tmp_path):
+async def test_with_keys_the_page_is_the_body_of_a_401_and_its_data_are_not(tmp_path):
     async with running(tmp_path / "home", api_keys="k") as api:
-        assert (await api.client.get("/")).status_code == 200
+        opening = {"Accept": "text/html,*/*;q=0.8"}
+        page = await api.client.get("/", headers=opening)
+        assert page.status_code == 401
+        assert page.headers["www-authenticate"] == 'Bearer realm="attest"'
+        assert policy_of(page)["default-src"] == "'self'"
+        entered = await api.client.get("/", headers=opening | {"Authorization": "Bearer k"})
+        assert entered.status_code == 200
+        assert "www-authenticate" not in entered.headers
+        assert entered.content == page.content == (DIST / "index.html").read_bytes()
+        assert_problem(await api.client.get("/"), 401)
+        assert_problem(await api.client.get("/", headers=opening | {"Authorization": "Bearer wrong"}), 401)
+        assert (await api.client.head("/", headers=opening)).status_code == 401
         asset = next(name for name in names() if name.endswith(".css"))
         assert (await api.client.get(f"/{asset}")).status_code == 200
         assert_problem(await api.client.get("/v1/documents"), 401)
