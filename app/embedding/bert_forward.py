@@ -70,7 +70,9 @@ class BertForward:
         self._word = tensors["embeddings.word.weight"]
         # Rows are padded behind, so the first token stands where RoBERTa begins to count, or at 0.
         first = config.pad_token_id + 1 if config.positions_after_padding else 0
-        self._place = tensors["embeddings.position.weight"][first:] + tensors["embeddings.token_type.weight"][0]
+        types = tensors["embeddings.token_type.weight"]
+        self._place = tensors["embeddings.position.weight"][first:] + types[0]
+        self._type_shift = types - types[0]
         self._norm = _pair(tensors, "embeddings.norm")
         self._blocks = [self._block(tensors, layer, kernels) for layer in range(config.num_layers)]
 
@@ -91,13 +93,16 @@ class BertForward:
             feed_forward_norm=_pair(tensors, f"{at}.feed_forward_norm"),
         )
 
-    def __call__(self, token_ids: Tensor, mask: Tensor | None) -> Tensor:
+    def __call__(self, token_ids: Tensor, mask: Tensor | None, token_types: Tensor | None = None) -> Tensor:
         """States `[b, s, embed_dim]` of `token_ids` int64 `[b, s]`; `mask` bool `[b, s]`, True = a real token.
 
-        Padding stands behind the real tokens; `mask` is None where every token is real.
+        Padding stands behind the real tokens; `mask` is None where every token is real. `token_types` int64 `[b, s]`
+        is None where every token is of type 0.
         """
         batch, length = token_ids.shape
         embedded = functional.embedding(token_ids, self._word) + self._place[:length]
+        if token_types is not None:
+            embedded += functional.embedding(token_types, self._type_shift)
         x = self._normalised(embedded, self._norm).to(self._dtype).flatten(0, 1)
         for block in self._blocks:
             mixed = self._attend(block.query_key_value(x), batch, length, mask)

@@ -62,9 +62,10 @@ def chat_messages(prompt: Prompt) -> list[Message]:
     Passages stand in the user's turn, not in the system's: they are material, and a model that was trained to obey its
     system message more than its user is harder to mislead by them.
     """
+    passages = tuple(passage.text for passage in prompt.passages)
     asked = prompt.text.removeprefix(prompt.instruction).lstrip("\n")
     system = [Message("system", prompt.instruction)] if prompt.instruction else []
-    return [*system, *_alternating([*prompt.history, Message("user", asked)])]
+    return [*system, *_alternating([*prompt.history, Message("user", asked, passages)])]
 
 
 def _alternating(turns: Sequence[Message]) -> list[Message]:
@@ -74,7 +75,8 @@ def _alternating(turns: Sequence[Message]) -> list[Message]:
         if turn.role not in ("user", "assistant") or not turn.content.strip():
             continue
         if kept and kept[-1].role == turn.role:
-            kept[-1] = Message(turn.role, f"{kept[-1].content}\n\n{turn.content}")
+            joined = f"{kept[-1].content}\n\n{turn.content}"
+            kept[-1] = Message(turn.role, joined, kept[-1].passages + turn.passages)
         elif kept or turn.role == "user":
             kept.append(turn)
     return kept
@@ -92,7 +94,7 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
         return list(messages)
     if len(messages) == 1:
         return [Message("user", messages[0].content)]
-    first = Message(messages[1].role, f"{messages[0].content}\n\n{messages[1].content}")
+    first = Message(messages[1].role, f"{messages[0].content}\n\n{messages[1].content}", messages[1].passages)
     return [first, *messages[2:]]
 
 

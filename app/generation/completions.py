@@ -23,6 +23,7 @@ _REPLACED: Mapping[str, str | None] = {
     "seed": None,
     "logprobs": None,
     "stream_options": None,
+    "response_format": None,
 }
 
 
@@ -46,6 +47,9 @@ def request_body(
         body["seed"] = options.seed
     if logprobs:
         body["logprobs"] = True
+    if options.json_schema is not None:
+        wanted = {"name": "answer", "schema": json.loads(options.json_schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": wanted}
     return body
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -17,10 +17,11 @@ from app.generation.reader import bf16_is_native
 from app.transformer.causal_lm import CausalLM
 from app.transformer.checkpoints.generation_defaults import GenerationDefaults
 from app.transformer.checkpoints.loading import load_model
-from app.transformer.decoding.params import SamplingParams
+from app.transformer.decoding.params import GrammarSpec, SamplingParams
 from app.transformer.decoding.sequence import Step
 from app.transformer.engine.engine import Engine
 from app.transformer.engine.memory import KeyValueMemory
+from app.transformer.engine.requests import Request
 from app.transformer.fuse import fuse
 from app.transformer.model_tokenizer import ModelTokenizer, load_tokenizer
 from app.transformer.quantization import quantize
@@ -29,6 +30,7 @@ from app.types import GenerationOptions, Message
 
 Dtype = Literal["auto", "fp32", "bf16", "int8", "int4"]
 _POLL_S = 0.05
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,38 @@ class LanguageModel:
         """
         if self.tokenizer.template is None:
             return self.tokenizer.encode(plain_prompt(messages))
+        return self._in_a_form_that_it_takes(
+            messages, lambda turns: self.tokenizer.encode_chat(_plain(turns), enable_thinking=False)
+        )
+
+    def prompt_with_passages(self, messages: Sequence[Message]) -> tuple[list[int], list[tuple[int, int]]]:
+        """As `prompt_ids`, with the places `[start, end)`, in tokens, of the last message's passages.
+
+        A passage gets the same tokens in every prompt. Without a chat template there are no places.
+
+        Raises:
+            InvalidInput: the template refuses the messages.
+        """
+        if self.tokenizer.template is None:
+            return self.prompt_ids(messages), []
+        return self._in_a_form_that_it_takes(
+            messages,
+            lambda turns: self.tokenizer.encode_chat_with_passages(
+                _plain(turns), turns[-1].passages, enable_thinking=False
+            ),
+        )
+
+    def _in_a_form_that_it_takes(self, messages: Sequence[Message], encode: Callable[[Sequence[Message]], _T]) -> _T:
         for turns in (messages, without_system(messages)):
-            chat = [{"role": turn.role, "content": turn.content} for turn in turns]
             try:
-                return self.tokenizer.encode_chat(chat, enable_thinking=False)
+                return encode(turns)
             except InvalidInput as error:
                 refusal = error
         raise refusal
+
+
+def _plain(turns: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
 
 
 def load_language_model(folder: Path, *, dtype: Dtype = "auto") -> LanguageModel:
@@ -120,7 +147,10 @@ class LocalChat:
             TooLarge: the prompt leaves no room in the context.
             Overloaded: the engine's queue is full. Unavailable: the engine has stopped.
         """
-        prompt_ids = self._model.prompt_ids(messages)
+        if self._engine.reuses_passages:
+            prompt_ids, passages = self._model.prompt_with_passages(messages)
+        else:
+            prompt_ids, passages = self._model.prompt_ids(messages), []
         if len(prompt_ids) >= self._engine.max_context_tokens:
             raise TooLarge(
                 f"the prompt has {len(prompt_ids)} tokens, and {self.name} takes {self._engine.max_context_tokens} "
@@ -128,7 +158,7 @@ class LocalChat:
             )
         if options.num_beams > 1:
             raise InvalidInput(f"num_beams={options.num_beams}: {self.name} writes one answer as it goes; set it to 1")
-        request = self._engine.submit(prompt_ids, sampling(options), namespace=namespace)
+        request = self._submitted(prompt_ids, passages, options, namespace)
         written = 0
         try:
             while True:
@@ -147,6 +177,25 @@ class LocalChat:
             yield Delta(tokens=0, prompt_tokens=len(prompt_ids), completion_tokens=written)
         finally:
             request.cancel()
+
+    def _submitted(
+        self,
+        prompt_ids: Sequence[int],
+        passages: Sequence[tuple[int, int]],
+        options: GenerationOptions,
+        namespace: str,
+    ) -> Request:
+        """The request, bound to its schema; free where this model's tokenizer, or the grammar, can't be bound to it."""
+
+        def submitted(params: SamplingParams) -> Request:
+            return self._engine.submit(prompt_ids, params, namespace=namespace, passages=passages)
+
+        try:
+            return submitted(sampling(options))
+        except (InvalidInput, Unavailable):
+            if options.json_schema is None:
+                raise
+            return submitted(sampling(replace(options, json_schema=None)))
 
     def documents(
         self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, num_beams: int, check: Callable[[], None]
@@ -172,6 +221,10 @@ class LocalChat:
         """What the tokens spell, special ones left out."""
         return self._model.tokenizer.decode(tokens)
 
+    def forget(self, collection: str) -> None:
+        """Drops what the engine remembers of prompts over the collection: a document of it was deleted."""
+        self._engine.forget_prefixes(lambda namespace: collection in namespace.split("\n"))
+
     def close(self) -> None:
         """Ends every request and the engine's thread."""
         self._engine.close()
@@ -185,6 +238,7 @@ def sampling(options: GenerationOptions) -> SamplingParams:
         top_k=options.top_k,
         top_p=options.top_p,
         seed=options.seed,
+        grammar=None if options.json_schema is None else GrammarSpec.json_schema(options.json_schema),
     )
 
 
@@ -195,12 +249,15 @@ def start_engine(
     cache_bytes: int = 2**30,
     max_batch: int = 8,
     prefix_share: float = 0.5,
+    passage_reuse: float | None = None,
+    passage_bytes: int = 2**28,
     threads: int | None = None,
 ) -> Engine:
     """The engine of a loaded model. A `context_tokens` beyond what the model was built for is cut to that.
 
     Raises:
-        InvalidInput: `cache_bytes` does not hold one request of `context_tokens`.
+        InvalidInput: `cache_bytes` does not hold one request of `context_tokens`, or the model's keys can not be moved
+            and `passage_reuse` is set.
     """
     limit = model.model.config.max_positions
     return Engine(
@@ -211,6 +268,8 @@ def start_engine(
         cache_bytes=cache_bytes,
         prefix_share=prefix_share,
         max_batch=max_batch,
+        passage_reuse=passage_reuse,
+        passage_bytes=passage_bytes,
         threads=threads,
     )
 

@@ -26,6 +26,7 @@ from app.generation.marginalize import IMPOSSIBLE, Tokens, Written, log_sum
 from app.transformer.cross_decoder import KeyValues
 from app.transformer.kv_cache import KVCache
 from app.transformer.pointer import Memory, PointerReader
+from app.transformer.pointer_following import widened
 from app.transformer.pointer_search import copied_logprobs, extractive_spans
 
 Path = tuple[int, ...]
@@ -190,7 +191,7 @@ class PointerDocuments:
         copied = torch.tensor(positions, device=device)
         inputs = self._model.copied_proj(memory.states[0, copied]).unsqueeze(1)
         decoded = self._model.decoder(inputs, document.memory_kv, memory.readable, document.caches)
-        logits = self._model.later_logits(_wide(memory, len(positions)), decoded, copied.unsqueeze(1))
+        logits = self._model.later_logits(widened(memory, len(positions)), decoded, copied.unsqueeze(1))
         return torch.log_softmax(logits[:, 0], dim=1)
 
     def _logprobs(self) -> Tensor:
@@ -242,16 +243,3 @@ class PointerDocuments:
             ]
             paths = sorted(grown)[: _LOOKAHEAD * self._max_paths]
         return [path for _, path in paths[: self._max_paths]]
-
-
-def _wide(memory: Memory, rows: int) -> Memory:
-    """The memory as if of that many groups, nothing copied; its keys stay those of one."""
-    return Memory(
-        states=memory.states.expand(rows, -1, -1),
-        readable=memory.readable.expand(rows, -1),
-        copyable=memory.copyable.expand(rows, -1),
-        start_logits=memory.start_logits.expand(rows, -1),
-        end_logits=memory.end_logits.expand(rows, -1),
-        null_logits=memory.null_logits.expand(rows, -1),
-        keys=memory.keys,
-    )

@@ -72,6 +72,12 @@ class PromptedGenerator:
         show(cited.feed(thoughts.finish()) + cited.finish())
         return self._finished(cited, tally)
 
+    def forget(self, collection: str) -> None:
+        """Drops what the model remembers of earlier prompts over the collection."""
+        forget = getattr(self._model, "forget", None)
+        if forget is not None:
+            forget(collection)
+
     def close(self) -> None:
         """Gives the model's resources back."""
         self._model.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from app.transformer.tokenizers import TokenizedText
 from app.types import GenerationOptions, Passage, PassageSpan
 
 _JOINERS = frozenset("@._,")
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,28 @@ def locate(sequence: CopiedSequence, rows: Sequence[PassageRow], length: int, pa
     )
 
 
+def positions_of(span: PassageSpan, rows: Sequence[PassageRow], length: int) -> tuple[int, ...]:
+    """Return the positions in the memory that copy a span, in the first row that holds all of it; empty without one.
+
+    Args:
+        span: of a passage.
+        rows: of the memory, `length` positions each, padding included.
+        length: of a row.
+    """
+    for index, row in enumerate(rows):
+        if row.passage != span.passage:
+            continue
+        first = row.source.first_token
+        inside = [
+            token
+            for token, (start, end) in enumerate(row.tokens.offsets)
+            if start >= span.char_start and end <= span.char_end
+        ]
+        if inside and first <= inside[0] and inside[-1] < first + row.source.copy_count:
+            return tuple(index * length + row.source.copy_start + token - first for token in inside)
+    return ()
+
+
 def whole_words(span: PassageSpan, text: str) -> PassageSpan:
     """Return the span widened until it cuts no word, number or address, and without closing punctuation.
 
@@ -83,7 +107,7 @@ def whole_words(span: PassageSpan, text: str) -> PassageSpan:
         start -= 1
     while _joined(text, end):
         end += 1
-    while end - start > 1 and text[end - 1] in ",;:":
+    while end - start > 1 and text[end - 1] in ",;:，；：、。":
         end -= 1
     last_word = text[start:end].rsplit(maxsplit=1)[-1] if text[start:end].strip() else ""
     if len(last_word) > 4 and last_word.endswith(".") and "." not in last_word[:-1]:
@@ -96,7 +120,7 @@ def _joined(text: str, cut: int) -> bool:
     if not 0 < cut < len(text):
         return False
     left, right = text[cut - 1], text[cut]
-    if left.isalnum() and right.isalnum():
+    if _in_word(left) and _in_word(right):
         return True
     before, after = text[cut - 2 : cut - 1], text[cut + 1 : cut + 2]
     if right in _JOINERS:
@@ -104,6 +128,11 @@ def _joined(text: str, cut: int) -> bool:
     if left in _JOINERS:
         return right.isalnum() and before.isalnum() and (left != "," or (right.isdigit() and before.isdigit()))
     return False
+
+
+def _in_word(character: str) -> bool:
+    """Whether it is a letter or digit of a script that sets words apart by spaces, as Chinese and Japanese do not."""
+    return character.isalnum() and not _UNSPACED.match(character)
 
 
 def pool(candidates: Sequence[Candidate]) -> list[Candidate]:

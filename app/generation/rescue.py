@@ -47,9 +47,15 @@ class RescuedGenerator:
         except (Unavailable, Overloaded) as error:
             if shown:
                 raise
-            answer = self._second.generate(prompt, options, cancelled)
+            answer = self._second.generate(prompt, replace(options, temperature=0.0), cancelled)  # it quotes: no dice
             warning = f"{error.message}; {answer.model} answered instead of {self._first.name}"
             return replace(answer, warnings=(*answer.warnings, warning))
+
+    def forget(self, collection: str) -> None:
+        """Drops what the first generator remembers of earlier prompts over the collection."""
+        forget = getattr(self._first, "forget", None)
+        if forget is not None:
+            forget(collection)
 
     def close(self) -> None:
         """Gives the first generator's resources back."""

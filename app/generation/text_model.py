@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from app.types import GenerationOptions, Message
 
 
 class ChatTextModel:
-    """Implements `TextModel`. The schema is said to the model by the caller's own words; it does not bind it."""
+    """Implements `TextModel`. A local model is bound to the schema; a server is asked to bind its own."""
 
     def __init__(self, model: ChatModel) -> None:
         self._model = model
@@ -24,11 +25,11 @@ class ChatTextModel:
         messages: Sequence[Message],
         *,
         max_tokens: int,
-        schema: Mapping[str, Any] | None = None,  # noqa: ARG002 - the protocol's; see the class
+        schema: Mapping[str, Any] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> str:
         """The most probable text. Raises Cancelled, Unavailable, Overloaded as the model does."""
         thoughts = ThoughtFilter()
-        options = GenerationOptions(max_tokens=max_tokens)
+        options = GenerationOptions(max_tokens=max_tokens, json_schema=None if schema is None else json.dumps(schema))
         pieces = [thoughts.feed(delta.text) for delta in self._model.chat(messages, options, cancelled)]
         return "".join([*pieces, thoughts.finish()])

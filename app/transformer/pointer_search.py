@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from app.transformer.cross_decoder import KeyValues
 from app.transformer.pointer import Memory, PointerReader
+from app.transformer.pointer_following import Following, widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def search(
     num_beams: int = 4,
     max_answer_tokens: int = 48,
     weights: RankWeights | None = None,
+    proposed: Sequence[tuple[int, ...]] = (),
     check: Callable[[], None] = lambda: None,
 ) -> PointerSearch:
     """Return the most probable copied sequences of a memory of one group, `b = 1`.
@@ -74,13 +76,13 @@ def search(
         num_beams: live hypotheses, at least 1; up to four times as many of their sequences are returned.
         max_answer_tokens: longest sequence.
         weights: of the ranking; by default the log-probability alone, and no extractive span is looked at.
+        proposed: further paths to be scored, of positions that may be copied.
         check: called before every step; raises to abandon the search.
     """
     rows = memory.null_logits.shape[1]
     memory_kv = model.decoder.project_memory(memory.states)
-    caches = model.decoder.new_caches()
     check()
-    decoded = model.decode(memory, model.begin_embedding(1).to(memory.states.dtype), memory_kv, caches)
+    decoded = model.decode(memory, model.begin_embedding(1).to(memory.states.dtype), memory_kv)
     first = torch.log_softmax(model.first_logits(memory, decoded[:, 0]), dim=1)[0]
     size = first.shape[0] - 1
     null_logprob = float(first[size])
@@ -89,36 +91,41 @@ def search(
     if beams == 0:
         return PointerSearch((), null_logprob, tuple(row_mass.tolist()))
     scores, tokens = first[:size].topk(beams)
-    paths: list[tuple[int, ...]] = [(int(token),) for token in tokens]
-    finished: list[tuple[float, tuple[int, ...]]] = []
-    parents = torch.zeros(beams, dtype=torch.int64, device=tokens.device)
-    for step in range(1, max_answer_tokens + 1):
-        check()
-        for cache in caches:
-            cache.reorder(parents)
-        wide = _repeat(memory, len(paths))
-        previous = tokens.unsqueeze(1)
-        decoded = model.decoder(model.target_embeddings(wide, previous), memory_kv, memory.readable, caches)
-        logprobs = torch.log_softmax(model.later_logits(wide, decoded, previous)[:, 0], dim=1)
-        ends = (scores + logprobs[:, size]).tolist()
-        for path, end in zip(paths, ends, strict=True):
-            finished.append((end, path))
-        finished = sorted(finished, key=lambda done: (-done[0], done[1]))[: _KEPT_PER_BEAM * num_beams]
-        scores, choices = (scores.unsqueeze(1) + logprobs[:, :size]).flatten().topk(beams)
-        alive = scores > finished[0][0] - _LOST
-        if step == max_answer_tokens or not bool(alive.any()):
-            break
-        scores, choices = scores[alive], choices[alive]
-        parents = torch.div(choices, size, rounding_mode="floor")
-        tokens = choices % size
-        paths = [(*paths[int(parent)], int(token)) for parent, token in zip(parents, tokens, strict=True)]
-        beams = len(paths)
-    if weights is not None:
-        known = {path for _, path in finished}
-        spans = [span for span in extractive_spans(memory, max_answer_tokens) if span not in known]
-        check()
-        finished.extend(zip(copied_logprobs(model, memory, memory_kv, first, spans), spans, strict=True))
+    live: list[tuple[float, tuple[int, ...]]] = [
+        (score, (token,)) for score, token in zip(scores.tolist(), tokens.tolist(), strict=True)
+    ]
+    spans = extractive_spans(memory, max_answer_tokens) if weights is not None else []
+    spans += [path for path in proposed if path not in spans]
+    following = Following(model, memory, memory_kv, branches=beams, max_tokens=max_answer_tokens, check=check)
+    following.look_up([path for _, path in live], spans)
+    finished = _finished(following, live, num_beams, max_answer_tokens)
+    known = {path for _, path in finished}
+    first_logprobs = first.tolist()
+    finished += [(first_logprobs[span[0]] + following.logprob(span), span) for span in spans if span not in known]
     return PointerSearch(_ranked(memory, finished, weights), null_logprob, tuple(row_mass.tolist()))
+
+
+def _finished(
+    following: Following, live: list[tuple[float, tuple[int, ...]]], num_beams: int, max_answer_tokens: int
+) -> list[tuple[float, tuple[int, ...]]]:
+    """Finished paths with their log-probabilities, best first."""
+    finished: list[tuple[float, tuple[int, ...]]] = []
+    for length in range(1, max_answer_tokens + 1):
+        following.look_up([path for _, path in live])
+        finished += [(score + following.end(path), path) for score, path in live]
+        finished = sorted(finished, key=lambda done: (-done[0], done[1]))[: _KEPT_PER_BEAM * num_beams]
+        if length == max_answer_tokens:
+            break
+        grown = [
+            (score + logprob, (*path, position))
+            for score, path in live
+            for logprob, position in following.best(path)
+            if score + logprob > finished[0][0] - _LOST
+        ]
+        live = sorted(grown, key=lambda one: (-one[0], one[1]))[:num_beams]
+        if not live:
+            break
+    return finished
 
 
 def _ranked(
@@ -161,7 +168,7 @@ def copied_logprobs(
         return []
     longest = max(map(len, paths))
     copied = torch.tensor([[*path, *[path[-1]] * (longest - len(path))] for path in paths], device=first.device)
-    wide = _repeat(memory, len(paths))
+    wide = widened(memory, len(paths))
     inputs = model.target_embeddings(wide, copied).to(memory.states.dtype)
     begin = model.begin_embedding(len(paths)).to(memory.states.dtype)
     decoded = model.decode(memory, torch.cat([begin, inputs], dim=1), memory_kv)
@@ -177,18 +184,6 @@ def copied_logprobs(
     )
     totals = first[copied[:, 0]] + (steps * counted).sum(dim=1)
     return [float(total) for total in totals]
-
-
-def _repeat(memory: Memory, beams: int) -> Memory:
-    return replace(
-        memory,
-        states=memory.states.expand(beams, -1, -1),
-        readable=memory.readable.expand(beams, -1),
-        copyable=memory.copyable.expand(beams, -1),
-        start_logits=memory.start_logits.expand(beams, -1),
-        end_logits=memory.end_logits.expand(beams, -1),
-        null_logits=memory.null_logits.expand(beams, -1),
-    )
 
 
 @torch.inference_mode()

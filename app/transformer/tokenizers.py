@@ -41,9 +41,12 @@ class TextTokenizer:
         return self._tokenizer.get_vocab_size()
 
     def vocabulary(self) -> list[str]:
-        """Return all tokens, in the order of their ids."""
+        """Return a token for every id: the first in alphabetical order where several share one, "" where none does."""
         ids = self._tokenizer.get_vocab()
-        return sorted(ids, key=lambda token: ids[token])
+        tokens = [""] * (max(ids.values(), default=-1) + 1)
+        for token in sorted(ids, reverse=True):
+            tokens[ids[token]] = token
+        return tokens
 
     def token_id(self, token: str) -> int:
         """Return the id of a vocabulary entry.

@@ -149,6 +149,24 @@ def test_lanes_have_one_thread_each_and_leave_the_number_of_others_alone() -> No
         torch.set_num_threads(1)
 
 
+def test_what_runs_alone_has_one_core_and_its_errors_come_out() -> None:
+    torch.set_num_threads(2)
+    try:
+        lanes = Lanes()
+        name, threads = lanes.alone(lambda: (threading.current_thread().name, torch.get_num_threads()))
+        assert threads == 1
+        assert name != threading.current_thread().name
+
+        def fail() -> None:
+            raise ValueError("alone")
+
+        with pytest.raises(ValueError, match="alone"):
+            lanes.alone(fail)
+    finally:
+        torch.set_num_threads(1)
+    assert Lanes().alone(threading.current_thread) is threading.current_thread()
+
+
 def test_an_error_in_a_lane_is_raised_after_all_have_ended() -> None:
     torch.set_num_threads(2)
     try:

@@ -155,3 +155,46 @@ def test_models_are_found_by_path_name_or_cache_and_never_fetched_unasked(tmp_pa
         find_model("./missing", models)
     with pytest.raises(Unavailable, match="ATTEST_GENERATION__LOCAL__DOWNLOAD"):
         find_model("nobody/has-this-model", models)
+
+
+def test_known_passages_are_reused_in_another_order_and_forgotten_with_their_collection(tiny: tuple[Path, Any]) -> None:
+    model = load_language_model(tiny[0], dtype="fp32")
+    one, two = "The Kestrel Bridge opened in 1932 . " * 4, "A ferry crossed the river before the war . " * 4
+    engine = start_engine(
+        model, context_tokens=512, cache_bytes=2**22, prefix_share=0.0, passage_reuse=1.0, passage_bytes=2**22
+    )
+    local = LocalChat(model, engine)
+
+    def reused(first: str, second: str) -> int:
+        before = engine.statistics().reused_passage_tokens
+        message = Message("user", f"[1] {first}\n[2] {second}\nWhen?", (first, second))
+        written = "".join(delta.text for delta in local.chat([message], GREEDY, lambda: False, "bridges\nferries"))
+        plain = LocalChat(model, start_engine(model, context_tokens=512, cache_bytes=2**22))
+        expected = "".join(delta.text for delta in plain.chat([message], GREEDY, lambda: False))
+        plain.close()
+        assert written == expected  # all tokens are computed again: what is known changes nothing
+        return engine.statistics().reused_passage_tokens - before
+
+    reused(one, two)
+    assert len(engine._batch._passages._kept) == 2
+    reused(two, one)
+    assert len(engine._batch._passages._kept) == 2  # known by their text, not by their place
+    local.forget("birds")
+    reused(one, two)
+    assert len(engine._batch._passages._kept) == 2
+    local.forget("ferries")
+    list(local.chat(MESSAGES, GREEDY, lambda: False))  # the engine forgets before its next pass
+    assert not engine._batch._passages._kept
+    local.close()
+
+
+def test_a_share_below_one_leaves_tokens_of_known_passages_alone(tiny: tuple[Path, Any]) -> None:
+    model = load_language_model(tiny[0], dtype="fp32")
+    engine = start_engine(model, context_tokens=512, cache_bytes=2**22, prefix_share=0.0, passage_reuse=0.25)
+    local = LocalChat(model, engine)
+    passage_text = "The Kestrel Bridge opened in 1932 . " * 6
+    message = Message("user", f"[1] {passage_text}\nWhen?", (passage_text,))
+    deltas = list(local.chat([message], GREEDY, lambda: False))
+    local.close()
+    assert deltas[-1].completion_tokens == 12
+    assert engine.statistics().reused_passage_tokens > 20

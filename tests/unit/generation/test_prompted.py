@@ -140,7 +140,7 @@ def test_what_the_model_is_shown() -> None:
         Message("system", "Be exact."),
         Message("user", "Who?\n\nLee?"),
         Message("assistant", "Yes"),
-        Message("user", "<<<passage 1>>>…\n\nQuestion: When?"),
+        Message("user", "<<<passage 1>>>…\n\nQuestion: When?", tuple(each.text for each in PROMPT.passages)),
     ]
     assert options.max_tokens == 7
     assert namespace == "default"
@@ -152,7 +152,7 @@ def test_templates_without_a_system_role_or_none_at_all() -> None:
     assert without_system(messages[:1]) == [Message("user", "Be exact.")]
     assert without_system(messages[1:]) == messages[1:]
     assert plain_prompt(messages) == "Be exact.\n\nUser: When?\n\nAssistant:"
-    assert chat_messages(PROMPT) == [Message("user", PROMPT.text)]
+    assert chat_messages(PROMPT) == [Message("user", PROMPT.text, tuple(each.text for each in PROMPT.passages))]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])

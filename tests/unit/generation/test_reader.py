@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 
 from app.errors import Cancelled, IntegrityError, InvalidInput, TooLarge
 from app.generation.reader import Reader, bundled_folder, load_reader
-from app.generation.reader_spans import Candidate, draw, pool, whole_words
+from app.generation.reader_spans import Candidate, PassageRow, draw, pool, positions_of, whole_words
+from app.transformer.pointer_rows import SpecialIds, build_row
+from app.transformer.tokenizers import TokenizedText
 from app.types import Generated, GenerationOptions, Hit, Passage, PassageSpan, Prompt, StoredChunk
 
 BRIDGE = "The Kestrel bridge was opened in 1931 by the engineer Maria Lindqvist. It is 412 metres long."
@@ -78,6 +81,70 @@ def test_a_question_that_nothing_answers_has_less_evidence(reader: Reader) -> No
     assert missing.margin < found.margin
     assert missing.question_coverage is not None
     assert missing.question_coverage < 0.5
+
+
+def test_a_yes_no_question_gets_the_sentence_that_bears_on_it(reader: Reader) -> None:
+    for question, sentence in [
+        ("Was the Kestrel bridge opened by Maria Lindqvist?", BRIDGE[: BRIDGE.index(" It is")]),
+        ("Is the Kestrel bridge 500 metres long?", "It is 412 metres long."),
+        ("Does the bakery sell rye bread?", BAKERY[: BAKERY.index(" Its")]),
+    ]:
+        asked = prompt(question, BAKERY, BRIDGE)
+        generated = reader.generate(asked, OPTIONS)
+        assert generated.text == copied(generated, asked) == sentence
+
+
+def test_the_cell_that_the_question_names_is_the_answer(reader: Reader) -> None:
+    table = (
+        "Ship: Havfrue; Built: 1998; Passengers: 820; Home port: Esbjerg\n"
+        "Ship: Stella Borealis; Built: 2004; Passengers: 1,150; Home port: Hirtshals\n"
+        "Ship: Terna; Built: 2006; Passengers: 640; Home port: Grenaa"
+    )
+    for question, cell in [
+        ("How many passengers does the Stella Borealis take?", "1,150"),
+        ("What is the home port of the Terna?", "Grenaa"),
+        ("In which year was the Havfrue built?", "1998"),
+    ]:
+        asked = prompt(question, BAKERY, table)
+        generated = reader.generate(asked, OPTIONS)
+        assert generated.text == copied(generated, asked) == cell
+        assert generated.evidence.kind_fit == (0.0 if "port" in question else 1.0)
+        assert generated.evidence.named_cell
+    assert not reader.generate(prompt("Who opened the Kestrel bridge?", BRIDGE, table), OPTIONS).evidence.named_cell
+
+
+def test_what_retrieval_ranks_first_decides_between_equal_passages(reader: Reader) -> None:
+    texts = ("The Kestrel bridge was opened by Maria Lindqvist.", "The Kestrel bridge was opened by Tomas Reyes.")
+    plain = [passage(number, text) for number, text in enumerate(texts, start=1)]
+    for first in (0, 1):
+        ranked = tuple(
+            replace(
+                one,
+                hit=Hit(
+                    one.hit.chunk,
+                    {"rerank": 4.0 if place == first else -4.0},
+                    {"rerank": 1 if place == first else 2, "bm25": 1 if place == first else 2},
+                ),
+            )
+            for place, one in enumerate(plain)
+        )
+        generated = reader.generate(Prompt("Who opened the Kestrel bridge?", ranked, "", 0), OPTIONS)
+        assert generated.spans[0].passage == first
+        assert generated.evidence.retrieval_agreement == 0.0
+    assert reader.generate(prompt("Who opened it?", *texts), OPTIONS).evidence.retrieval_agreement is None
+
+
+def test_spans_become_the_positions_that_copy_them() -> None:
+    tokens = TokenizedText([11, 12, 13, 14], [(0, 3), (4, 7), (8, 12), (12, 13)])
+    special = SpecialIds(cls=1, sep=2, pad=0)
+    first = PassageRow(0, tokens, build_row(special, [7], [], tokens.ids, (0, 3)))  # copies from position 3
+    second = PassageRow(0, tokens, build_row(special, [7], [], tokens.ids, (1, 4)))
+    rows = [first, second]
+    assert positions_of(PassageSpan(0, 4, 12), rows, 10) == (4, 5)
+    assert positions_of(PassageSpan(0, 8, 13), rows, 10) == (14, 15)  # only the second window holds it all
+    assert positions_of(PassageSpan(0, 0, 13), rows, 10) == ()
+    assert positions_of(PassageSpan(1, 0, 3), rows, 10) == ()
+    assert positions_of(PassageSpan(0, 3, 4), rows, 10) == ()
 
 
 def test_the_order_of_passages_does_not_change_the_answer(reader: Reader) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Cancelled, Unavailable
-from app.generation.fallback import FallbackGenerator, is_latin
+from app.generation.fallback import FallbackGenerator, Readable, is_latin, is_latin_or_chinese
 from app.generation.sentences import SentenceSelector, load_confidence
 from app.types import GenerationOptions
 from tests.unit.generation.passages import passage, prompt
@@ -39,13 +39,55 @@ def test_cancellation_is_seen_between_passages() -> None:
         SentenceSelector().generate(prompt("mill?", passage(1, ENGLISH, ENGLISH)), GenerationOptions(), lambda: True)
 
 
-def test_a_language_that_the_first_generator_cannot_read_goes_to_the_second() -> None:
-    class Ascii(SentenceSelector):
-        name = "ascii"
+class Ascii(SentenceSelector):
+    name = "ascii"
 
-    chooser = FallbackGenerator(Ascii(), SentenceSelector(), str.isascii)
-    assert chooser.generate(prompt("mill?", passage(1, ENGLISH, ENGLISH)), GenerationOptions()).model == "ascii"
-    assert chooser.generate(prompt("黄河", passage(1, CHINESE, CHINESE)), GenerationOptions()).model == "sentences"
+
+class Bilingual(SentenceSelector):
+    name = "bilingual"
+
+
+RUSSIAN = "Волга впадает в Каспийское море."
+
+
+@pytest.mark.parametrize(
+    ("question", "texts", "model"),
+    [
+        ("mill?", [ENGLISH], "ascii"),
+        ("mill?", [ENGLISH, CHINESE], "ascii"),
+        ("mill?", [ENGLISH, CHINESE, CHINESE], "bilingual"),
+        ("mill?", [CHINESE], "bilingual"),
+        ("黄河", [CHINESE, RUSSIAN, RUSSIAN], "bilingual"),
+        ("黄河", [ENGLISH], "bilingual"),
+        ("黄河", [RUSSIAN], "sentences"),
+        ("Волга?", [ENGLISH], "sentences"),
+        ("mill?", [], "sentences"),
+    ],
+)
+def test_the_first_generator_that_can_read_question_and_passages_answers(
+    question: str, texts: list[str], model: str
+) -> None:
+    chooser = FallbackGenerator(
+        [Readable(Ascii(), str.isascii), Readable(Bilingual(), is_latin_or_chinese)], SentenceSelector()
+    )
+    passages = [passage(number, text, text) for number, text in enumerate(texts, start=1)]
+    assert chooser.chosen(prompt(question, *passages)).name == model
+    assert chooser.name == "ascii"
+    assert chooser.generate(prompt(question, *passages), GenerationOptions()).model == model
+
+
+@pytest.mark.parametrize(
+    ("text", "readable"),
+    [
+        ("黄河有多长？", True),
+        ("GPU 的价格", True),
+        ("東京タワーはどこにありますか", False),
+        ("Где?", False),
+        ("12", True),
+    ],
+)
+def test_chinese_with_latin_words_is_read_and_japanese_is_not(text: str, readable: bool) -> None:
+    assert is_latin_or_chinese(text) is readable
 
 
 @pytest.mark.parametrize(

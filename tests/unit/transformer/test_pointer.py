@@ -167,6 +167,17 @@ def test_spans_of_the_extractive_heads_are_candidates_beside_the_beams() -> None
             assert logprob == pytest.approx(sequence_logprob(model, memory, positions), abs=1e-4)
 
 
+def test_proposed_paths_are_candidates_too_jumps_included() -> None:
+    model = tiny_reader()
+    memory = read(model, two_rows(), 2)
+    copyable = memory.copyable[0].nonzero().flatten().tolist()
+    odd = (copyable[-1], copyable[0])
+    found = search(model, memory, num_beams=1, max_answer_tokens=3, proposed=[odd])
+    scored = {sequence.positions: sequence.logprob for sequence in found.sequences}
+    with torch.inference_mode():
+        assert scored[odd] == pytest.approx(sequence_logprob(model, memory, odd), abs=1e-4)
+
+
 def test_search_can_be_abandoned_between_steps() -> None:
     model = tiny_reader()
     calls = []

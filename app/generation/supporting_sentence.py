@@ -1,0 +1,31 @@
+"""Yes-or-no questions: the sentence that bears on them.
+
+The reader copies; "yes" and "no" stand in no passage. It gives the sentence in which it would have answered and which
+holds the question's terms, and leaves the verdict to whoever reads it: words shared are no entailment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from app.generation.citations import quote_span
+from app.generation.reader_spans import Candidate
+from app.types import Passage, PassageSpan
+
+_CANDIDATES = 8
+_COVERAGE_WEIGHT = 4.0
+"""Beside a candidate's rank score (natural log): a statement is asked about in its own words."""
+
+
+def supporting_sentence(
+    ranked: Sequence[Candidate], passages: Sequence[Passage], coverage: Callable[[PassageSpan], float]
+) -> tuple[Candidate, PassageSpan]:
+    """Return the candidate whose sentence bears most on the question, and that sentence.
+
+    Args:
+        ranked: the reader's answers, best first, at least one.
+        passages: of the prompt.
+        coverage: share in [0, 1] of the question's terms within a span.
+    """
+    quoted = [(each, quote_span(passages[each.spans[0].passage], each.spans[0])) for each in ranked[:_CANDIDATES]]
+    return max(quoted, key=lambda pair: pair[0].rank_score + _COVERAGE_WEIGHT * coverage(pair[1]))
