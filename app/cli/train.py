@@ -1,4 +1,4 @@
-"""`attest train`: the bundled models, made again from data on disk, and vocabularies for models of one's own."""
+"""`attest train`: the bundled models, made again from data on disk, and pre-training and vocabularies of one's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-cli = typer.Typer(help="Train the reranker, the reader or a tokenizer from data on disk.", no_args_is_help=True)
+cli = typer.Typer(
+    help="Train the reranker, the readers, a language model or a tokenizer from data on disk.", no_args_is_help=True
+)
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with the training data.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the model (default: the bundled place).")]
@@ -26,11 +28,75 @@ def reader(
     data: DataOption,
     out: OutOption = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after about this long.")] = None,
+    language: Annotated[str, typer.Option(help="en, or zh for the Chinese and English one.")] = "en",
+    text: Annotated[Path | None, typer.Option(help="With zh: folder with running text (zh_*.jsonl.xz).")] = None,
 ) -> None:
-    """Train the reader (encoder–decoder with a pointer); prints EM and F1 on development articles."""
-    from app.training.reader import main
+    """Train a reader (encoder–decoder with a pointer); prints EM and F1 on development articles."""
+    from app.errors import InvalidInput
 
-    _exit(main(_arguments(data, out, minutes)))
+    arguments = _arguments(data, out, minutes)
+    if language == "en":
+        from app.training.reader import main
+
+        _exit(main(arguments))
+    if language != "zh":
+        raise InvalidInput(f"--language {language} must be en or zh")
+    if text is None:
+        raise InvalidInput("--language zh needs --text FOLDER with Chinese running text")
+    from app.training.bilingual.command import main as bilingual
+
+    _exit(bilingual([*arguments, "--text", str(text)]))
+
+
+@cli.command("retriever-marginal")
+def retriever_marginal(
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoint, log and query encoder.")] = Path(
+        "retriever-run"
+    ),
+    minutes: Annotated[float, typer.Option(min=0.0, help="Wall-clock budget, earlier runs included.")] = 30.0,
+    freeze_reader: Annotated[bool, typer.Option("--freeze-reader", help="Train the query encoder alone.")] = False,
+) -> None:
+    """Train the query encoder with the reader by the marginal likelihood of the answers, the index fixed."""
+    from app.training.retriever_marginal import main
+
+    _exit(main([*_arguments(data, out, minutes), *(["--freeze-reader"] if freeze_reader else [])]))
+
+
+@cli.command("language-model")
+def language_model(
+    data: Annotated[
+        list[Path], typer.Option("--data", help="Text file, or folder of .txt, .md and .jsonl (.gz, .xz); repeatable.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoint, log, curves and model; resumes there.")],
+    objective: Annotated[str, typer.Option(help="mlm, next-token or recurring-spans.")] = "mlm",
+    start: Annotated[Path | None, typer.Option("--from", help="Folder of the model to continue (MiniLM).")] = None,
+    minutes: Annotated[float, typer.Option(min=0.0, help="Wall-clock budget, earlier runs included.")] = 30.0,
+    max_steps: Annotated[int | None, typer.Option(min=0, help="Stop after so many steps, too.")] = None,
+    row_tokens: Annotated[int, typer.Option(min=2, help="Tokens of a row.")] = 126,
+    max_chars: Annotated[int, typer.Option(min=1, help="Characters drawn from the texts, at most.")] = 10_000_000,
+    next_sentence: Annotated[bool, typer.Option("--next-sentence", help="With mlm: predict it, too.")] = False,
+) -> None:
+    """Pre-train an encoder or a decoder on running text; prints its scores on rows kept aside."""
+    from app.training.pretraining.command import main
+
+    given = [("--out", out), ("--objective", objective), ("--from", start), ("--minutes", minutes)]
+    given += [("--max-steps", max_steps), ("--row-tokens", row_tokens), ("--max-chars", max_chars)]
+    arguments = [part for path in data for part in ("--data", str(path))]
+    arguments += [part for name, value in given if value is not None for part in (name, str(value))]
+    _exit(main([*arguments, "--next-sentence"] if next_sentence else arguments))
+
+
+@cli.command("curves")
+def curves(
+    run: Annotated[Path, typer.Argument(help="The --out folder of a training run.")],
+    out: Annotated[Path, typer.Option("--out", help="SVG file to write.")] = Path("curves.svg"),
+) -> None:
+    """Draw losses and scores of a training run, also while it runs."""
+    from app.training.pretraining.curves import draw_curves
+
+    draw_curves(run, out)
+    print(out)
 
 
 @cli.command("tokenizer")

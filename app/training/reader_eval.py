@@ -35,6 +35,7 @@ def evaluate_reader(
     max_tokens: int,
     device: torch.device,
     num_beams: int = 3,
+    show_matches: bool = False,
 ) -> ReaderScores:
     """Return the scores of `model` over `questions`, each over its own passage; answerable ones are forced to answer.
 
@@ -51,7 +52,7 @@ def evaluate_reader(
         query, passage = tokenizer.encode([q.question, q.context])
         room = room_for_passage(query.ids, [], max_tokens)
         windows = split_windows(len(passage.ids), room, max(1, room // 2))
-        rows = [build_row(special, query.ids, [], passage.ids, window) for window in windows]
+        rows = [build_row(special, query.ids, [], passage.ids, window, show_matches=show_matches) for window in windows]
         tensors = pad_rows(rows, special.pad, device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             memory = model.read(tensors.token_ids, tensors.mask, tensors.token_types, tensors.copyable, len(rows))

@@ -37,6 +37,36 @@ def reader_loss(
     section 2.2). Later steps: cross-entropy along the occurrence that the model itself finds most probable, up to END.
     Extractive: each row alone, `−log Σ p(start)` and `−log Σ p(end)`, at `[CLS]` where the row holds no answer.
     """
+    told = _tell(model, examples, pad_id=pad_id, device=device)
+    first, later = -told.first.mean(), -told.later.mean()
+    extractive = _extractive(told.flat, told.memory, len(examples[0].rows), told.length)
+    return ReaderLoss(first + later + extractive_weight * extractive, first, later, extractive)
+
+
+def answer_logprobs(
+    model: PointerReader, examples: Sequence[ReadingExample], *, pad_id: int, device: torch.device
+) -> Tensor:
+    """Return float32 `[b]`: natural log of the probability that the reader gives each example's answer.
+
+    The first token's probability is summed over the answer's occurrences; what follows is taken from the one that the
+    model finds most probable, which stands for the others where an answer occurs more than once.
+    """
+    told = _tell(model, examples, pad_id=pad_id, device=device)
+    return told.first + told.later
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Log-probabilities `[b]` of each answer's first step and of its later ones, and what they were computed from."""
+
+    first: Tensor
+    later: Tensor
+    memory: Memory
+    flat: list[list[list[int]]]
+    length: int
+
+
+def _tell(model: PointerReader, examples: Sequence[ReadingExample], *, pad_id: int, device: torch.device) -> _Told:
     rows_per_group = len(examples[0].rows)
     tensors = pad_rows([row for example in examples for row in example.rows], pad_id, device)
     length = tensors.token_ids.shape[1]
@@ -52,19 +82,17 @@ def reader_loss(
     first_logprobs = torch.log_softmax(model.first_logits(memory, decoded[:, 0]), dim=1)
     end = first_logprobs.shape[1] - 1
     first_targets = [sorted({c[0] for c in candidates}) or [end] for candidates in flat]
-    first = -_marginal(first_logprobs, first_targets).mean()
+    first = _marginal(first_logprobs, first_targets)
 
-    later = first.new_zeros(())
+    later = torch.zeros_like(first)
     if copied.shape[1]:
         later_logprobs = torch.log_softmax(model.later_logits(memory, decoded[:, 1:], copied.clamp(min=0)), dim=2)
         # After token t comes token t + 1, after the last one END; `-1` pads and is not counted.
         following = torch.cat([copied[:, 1:], copied.new_full((len(examples), 1), -1)], dim=1)
         following = torch.where(following < 0, end, following)
         picked = later_logprobs.gather(2, following.unsqueeze(2)).squeeze(2)
-        later = -(picked * (copied >= 0)).sum() / len(examples)
-
-    extractive = _extractive(flat, memory, rows_per_group, length)
-    return ReaderLoss(first + later + extractive_weight * extractive, first, later, extractive)
+        later = (picked * (copied >= 0)).sum(dim=1)
+    return _Told(first, later, memory, flat, length)
 
 
 def _extractive(flat: Sequence[Sequence[Sequence[int]]], memory: Memory, rows_per_group: int, length: int) -> Tensor:

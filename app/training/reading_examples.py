@@ -37,7 +37,8 @@ class MixtureOptions:
 
     `negative_share` of the answerable questions are asked of a passage that does not answer them; `group_share` of all
     are asked of `group_sizes` passages at once, `goldless_share` of these without the one that answers;
-    `heading_share` of the rows carry their title; `sentence_questions` short ones are drawn per pass.
+    `heading_share` of the rows carry their title; `sentence_questions` short ones are drawn per pass, and of a
+    collection in `draws` only as many as it says; `show_matches` as in `build_row`.
     """
 
     negative_share: float = 0.12
@@ -49,6 +50,8 @@ class MixtureOptions:
     joined_sentences: tuple[int, ...] = (1, 2, 4, 6)
     max_tokens: int = 384
     max_answer_tokens: int = 48
+    draws: tuple[tuple[str, int], ...] = ()
+    show_matches: bool = False
 
 
 class ExampleBuilder:
@@ -78,6 +81,10 @@ class ExampleBuilder:
         sentences = [q for q in self.questions if q.collection == "qamr_sentence"]
         rest = [q for q in self.questions if q.collection != "qamr_sentence"]
         drawn = rng.sample(sentences, min(self.options.sentence_questions, len(sentences)))
+        for collection, number in self.options.draws:
+            members = [q for q in rest if q.collection == collection]
+            rest = [q for q in rest if q.collection != collection]
+            rest += rng.sample(members, min(number, len(members)))
         pool = sorted({q.context for q in sentences})
         examples: list[ReadingExample | None] = [self.mixed(q, rng) for q in rest]
         examples += [self._joined(q, pool, rng) for q in drawn]
@@ -126,7 +133,9 @@ class ExampleBuilder:
             room = room_for_passage(question_ids, heading, self.options.max_tokens)
             spans = self._answer_spans(context, tokens, wanted, q.parts) if context == q.context else []
             window = _window(len(tokens.ids), room, spans, rng)
-            row = build_row(self._special, question_ids, heading, tokens.ids, window)
+            row = build_row(
+                self._special, question_ids, heading, tokens.ids, window, show_matches=self.options.show_matches
+            )
             for span in spans:
                 if all(window[0] <= token < window[1] for token in span):
                     shift = row.copy_start - window[0]
@@ -218,6 +227,11 @@ def _window(num_tokens: int, room: int, spans: Sequence[tuple[int, ...]], rng: r
 
 
 def _at_boundaries(text: str, start: int, end: int) -> bool:
-    left = start == 0 or not (text[start - 1].isalnum() and text[start].isalnum())
-    right = end == len(text) or not (text[end - 1].isalnum() and text[end].isalnum())
+    left = start == 0 or not (_in_word(text[start - 1]) and _in_word(text[start]))
+    right = end == len(text) or not (_in_word(text[end - 1]) and _in_word(text[end]))
     return left and right
+
+
+def _in_word(character: str) -> bool:
+    """Whether spaces set words of this character apart; Chinese and Japanese have none."""
+    return character.isalnum() and not ("\u3040" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff")

@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,10 @@ Role = Literal["train", "dev", "heldout"]
 SQUAD_FAMILY = ("squad2_dev_half", "xquad_en_zh")
 TRAINING_SETS = (*SQUAD_FAMILY, "nq_oracle", "fairytaleqa", "tatqa", "qamr_sentence")
 HELD_OUT_SETS = ("policyqa", "qed_extra")
+CHINESE_SETS = ("cmrc2018", "drcd")
+CROSS_LINGUAL_SET = "xquad_cross_en_zh"
 _HELD_OUT_BUCKETS, _DEV_BUCKETS = range(20), range(28, 34)
+_CHINESE_HELD_OUT_BUCKETS = range(12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,20 @@ def normalised_question(question: str) -> str:
     return " ".join(re.findall(r"\w+", question.lower()))
 
 
-def load_reading_set(data_dir: Path, name: str) -> list[ReadingQuestion]:
-    """Return the English questions of `data_dir/rc/{name}.jsonl.gz` that are unanswerable or literally answered.
+def load_reading_set(data_dir: Path, name: str, languages: Collection[str] = ("en",)) -> list[ReadingQuestion]:
+    """Return the questions of `data_dir/rc/{name}.jsonl.gz` that are unanswerable or literally answered.
+
+    Args:
+        data_dir: directory that holds `rc/`.
+        name: of the set.
+        languages: that its rows may have; English by default.
 
     Raises:
         Unavailable: the file is not there.
     """
     questions: list[ReadingQuestion] = []
     for row in _rows(data_dir, name):
-        if row["lang"] != "en":
+        if row["lang"] not in languages:
             continue
         answers = tuple(answer for answer in row["answers"] if answer and answer in row["context"])
         if row["answerable"] and not answers:
@@ -111,7 +119,9 @@ def _role(name: str, row: dict[str, Any]) -> Role:
     if name in {"tatqa", "qamr_sentence"}:
         return "train"
     bucket = article_bucket(row.get("title") or row["context"])
-    if name in SQUAD_FAMILY and bucket in _HELD_OUT_BUCKETS:
+    if name in (*SQUAD_FAMILY, CROSS_LINGUAL_SET) and bucket in _HELD_OUT_BUCKETS:
+        return "heldout"
+    if name in CHINESE_SETS and bucket in _CHINESE_HELD_OUT_BUCKETS:
         return "heldout"
     return "dev" if bucket in _DEV_BUCKETS else "train"
 

@@ -121,3 +121,19 @@ def test_a_loading_server_is_waited_for_and_a_broken_one_is_not(monkeypatch: pyt
         with server(answer) as connected:
             connected.wait_until_ready()
         assert asked == ["/health/ready"] * 3
+
+
+def test_a_download_is_written_as_it_comes_and_its_errors_are_ours() -> None:
+    out = io.BytesIO()
+    with server(lambda _: httpx.Response(200, content=b"archive")) as connected:
+        connected.download("/v1/admin/backup", out)
+    assert out.getvalue() == b"archive"
+    refused = server(lambda _: httpx.Response(409, json={"detail": "another backup"}))
+    with refused as connected, pytest.raises(Conflict, match="another backup"):
+        connected.download("/v1/admin/backup", out)
+
+    def cut(_: httpx.Request) -> httpx.Response:
+        raise httpx.RemoteProtocolError("peer closed connection")
+
+    with server(cut) as connected, pytest.raises(Unavailable, match="ended the download"):
+        connected.download("/v1/admin/backup", out)

@@ -15,6 +15,7 @@ from app.training.reader_calibration import (
     fit_signed,
     prompt_of,
     retrieval_cases,
+    threshold_at_risk,
 )
 from app.training.reading_sets import ReadingQuestion
 from app.types import Evidence
@@ -59,6 +60,32 @@ def test_features_that_say_the_same_do_not_get_weights_of_opposite_signs() -> No
     assert agreeing == pytest.approx(free)
 
 
+def test_threshold_at_risk_by_hand() -> None:
+    confidences, right = [0.9, 0.8, 0.7, 0.6, 0.5], [True, True, False, True, False]
+    # Answering 1, 2, 3, 4 or all: 0, 0, 1/3, 1/4, 2/5 of the answers are wrong.
+    assert threshold_at_risk(confidences, right, 0.25) == pytest.approx(0.55)
+    assert threshold_at_risk(confidences, right, 0.1) == pytest.approx(0.75)
+    assert threshold_at_risk(confidences, right, 0.4) == 0.5
+    # The first two are equally sure: both or none.
+    assert threshold_at_risk([0.9, 0.9, 0.1], [True, False, False], 0.2) > 0.9
+
+
+def test_what_the_threshold_is_chosen_on_was_not_fitted_on() -> None:
+    rng = np.random.default_rng(2)
+    evidence, right, groups = [], [], []
+    for place in range(300):
+        group = "ab"[place % 2]
+        strength = float(rng.normal())
+        # In one collection the answer's probability says nothing: fitted on itself it would be as sure as the other.
+        right.append(bool(rng.random() < 1 / (1 + math.exp(-3 * strength)) if group == "a" else rng.random() < 0.5))
+        evidence.append(Evidence(answer_logprob=strength - 3, null_logprob=-1.0, question_coverage=float(rng.random())))
+        groups.append(group)
+    pooled = fit_calibration(evidence, right, ["all"] * 300, risk=0.3)
+    apart = fit_calibration(evidence, right, groups, risk=0.3)
+    assert apart.weights == pooled.weights
+    assert apart.threshold != pooled.threshold
+
+
 def test_threshold_by_hand() -> None:
     # Answering the two surest gains 1 + 0.5, the third loses 1: cut between 0.6 and 0.4.
     assert best_threshold([0.4, 0.9, 0.6, 0.1], [-1.0, 1.0, 0.5, 0.2]) == pytest.approx(0.5)
@@ -75,7 +102,8 @@ def test_a_fitted_calibrator_separates_good_from_bad_evidence() -> None:
         null = float(np.log(np.clip(rng.normal(0.2 if good else 0.7, 0.1), 0.01, 0.99)))
         evidence.append(Evidence(answer_logprob=logprob, null_logprob=null, passage_mass=(0.5,), question_coverage=0.8))
         right.append(good)
-    fitted = fit_calibration(evidence, right, [1.0 if good else -1.0 for good in right])
+    fitted = fit_calibration(evidence, right, ["one", "two"] * 100, risk=0.02)
+    assert "kind_fit" not in fitted.features  # no evidence has it
     confidences = np.array([calibrated_confidence(e, fitted) for e in evidence])
     labels = np.array(right)
     assert confidences[labels].mean() > 0.9 > 0.1 > confidences[~labels].mean()

@@ -9,23 +9,18 @@ import pytest
 import torch
 
 from app.errors import Unavailable
-from app.training.reader import (
-    TrainingOptions,
-    build_optimizer,
-    dev_sample,
-    load_checkpoint,
-    set_learning_rates,
-    train_reader,
-    trainable,
-)
+from app.training.loop import LoopOptions
+from app.training.reader import TrainingOptions, dev_sample, load_checkpoint, minilm_folder, train_reader
 from app.training.reader_export import export_reader
 from app.training.reader_loss import reader_loss
-from app.training.reading_examples import ReadingExample
+from app.training.reader_objective import ReaderObjective, ReaderRates
+from app.training.reading_examples import ExampleBuilder, MixtureOptions, ReadingExample
 from app.training.reading_sets import load_reading_questions
 from app.transformer.encoder import BertConfig
 from app.transformer.pointer import PointerConfig, PointerReader, build_pointer_reader
 from app.transformer.pointer_checkpoints import read_manifest, verify_sums
 from app.transformer.pointer_rows import SpecialIds, build_row, pad_rows
+from app.transformer.tokenizers import TextTokenizer
 from tests.unit.training.reading_rows import DEV_TITLE, TRAIN_TITLE, row, write_sets
 
 SPECIAL = SpecialIds(cls=2, sep=3, pad=0)
@@ -90,36 +85,42 @@ def test_a_tiny_reader_learns_two_examples() -> None:
         total = sum(reader_loss(model, [one], pad_id=0, device=CPU).total for one in examples)
         assert isinstance(total, torch.Tensor)
         optimizer.zero_grad()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(total.item())
     assert losses[-1] < 0.2 * losses[0]
 
 
-def test_rates_warm_up_and_fall_to_nothing() -> None:
-    model = tiny_reader()
-    options = TrainingOptions(encoder_lr=1e-4, new_lr=3e-4, warmup_share=0.1)
-    optimizer = build_optimizer(model, options)
-    seen = []
-    for share in (0.0, 0.05, 0.1, 0.55, 1.0):
-        set_learning_rates(optimizer, share, options)
-        seen.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[-1]["lr"]))
-    assert seen == [
-        pytest.approx((1e-6, 3e-6)),
-        pytest.approx((0.51e-4, 1.53e-4)),
-        pytest.approx((1e-4, 3e-4)),
-        pytest.approx((0.5e-4, 1.5e-4)),
-        pytest.approx((0.0, 0.0)),
-    ]
+def objective(rates: ReaderRates) -> ReaderObjective:
+    tokenizer = TextTokenizer(minilm_folder() / "tokenizer.json")
+    builder = ExampleBuilder([], tokenizer, SPECIAL, MixtureOptions())
+    return ReaderObjective(tiny_reader(), builder, tokenizer, SPECIAL, {}, rates)
+
+
+def peaks(built: ReaderObjective) -> dict[str, float]:
+    names = {id(parameter): name for name, parameter in built.model.named_parameters()}
+    return {names[id(p)]: group["peak"] for group in built.optimizer.param_groups for p in group["params"]}
 
 
 def test_embeddings_are_frozen_and_everything_else_trains() -> None:
-    model = tiny_reader()
-    optimizer = build_optimizer(model, TrainingOptions())
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    assert frozen == {name for name, _ in model.named_parameters() if name.startswith("encoder.embeddings.")}
-    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in trainable(model))
+    built = objective(ReaderRates(encoder_lr=1e-4, decoder_lr=3e-4))
+    frozen = {name for name, parameter in built.model.named_parameters() if not parameter.requires_grad}
+    every = {name for name, _ in built.model.named_parameters()}
+    assert frozen == {name for name in every if name.startswith("encoder.embeddings.")}
+    assert peaks(built) == {n: 1e-4 if n.startswith("encoder.") else 3e-4 for n in every - frozen}
+
+
+def test_new_words_train_at_their_own_rate_and_old_ones_not_at_all() -> None:
+    built = objective(ReaderRates(first_trained_id=12, word_lr=0.5, type_lr=0.25))
+    assert peaks(built)["encoder.embeddings.word.weight"] == 0.5
+    assert peaks(built)["encoder.embeddings.token_type.weight"] == 0.25
+    assert "encoder.embeddings.position.weight" not in peaks(built)
+    before = built.model.encoder.embeddings.word.weight.detach().clone()
+    built.loss([example(((0, 5), (0, 6)))])["loss"].backward()  # type: ignore[no-untyped-call]
+    built.optimizer.step()
+    after = built.model.encoder.embeddings.word.weight
+    assert torch.equal(after[:12], before[:12])
+    assert not torch.equal(after[12:14], before[12:14])
 
 
 def small_sets(folder: Path) -> Path:
@@ -139,7 +140,7 @@ def test_a_run_logs_resumes_and_exports(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
 
     def options(max_steps: int) -> TrainingOptions:
-        return TrainingOptions(max_steps=max_steps, batch_tokens=256, dev_questions=2, threads=threads)
+        return TrainingOptions(LoopOptions(max_steps=max_steps, threads=threads), batch_tokens=256, dev_questions=2)
 
     checkpoint = train_reader(data, out, options(1))
     first = torch.load(checkpoint, weights_only=True)["progress"]
