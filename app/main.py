@@ -15,18 +15,23 @@ from pydantic import SecretStr
 from starlette.routing import Route
 
 from app.api import (
+    admin,
     ask,
     collections,
     content,
     dify,
     documents,
     errors,
+    evaluations,
     feedback,
     health,
     jobs,
     query,
     query_construct,
+    query_route,
     reference,
+    rerankers,
+    routes,
     search,
     web,
 )
@@ -63,7 +68,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         structlog.get_logger("api").info("settings", settings=settings.redacted())
-        loading = asyncio.create_task(state.load(_build))
+        loading = asyncio.create_task(_load(state))
         try:
             yield
         finally:
@@ -93,7 +98,12 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         search,
         query,
         query_construct,
+        query_route,
+        routes,
         feedback,
+        evaluations,
+        rerankers,
+        admin,
         dify,
         reference,
         web,
@@ -146,6 +156,11 @@ def secrets_of(settings: Settings) -> list[str]:
     if isinstance(entries, str):
         entries = tuple(SecretStr(part.strip()) for part in entries.split(",") if part.strip())
     return [entry.get_secret_value() for entry in entries]
+
+
+async def _load(state: ApiState) -> None:
+    await state.load(_build)
+    await asyncio.to_thread(state.start_background)
 
 
 def _build(settings: Settings) -> Services:

@@ -28,7 +28,7 @@ NOT_SETTINGS = frozenset({"ATTEST_FORBID_SKIPS", "ATTEST_DATA_DIR", "ATTEST_PUBL
 
 
 _REMOTE_THREADS = 16
-_SECRET = frozenset({"api_keys", "api_key", "base_url"})  # fields whose value no message repeats
+_SECRET = frozenset({"api_keys", "api_key", "base_url", "postgres"})  # fields whose value no message repeats
 
 
 class Section(BaseModel):
@@ -44,7 +44,7 @@ class ServerSettings(Section):
     model_threads: int | None = Field(
         None, ge=1, le=64, description="requests answered at once; none: 1, or as many as the language model takes"
     )
-    model_queue: int = Field(32, ge=0, description="requests waiting for the models; past that, 429")
+    model_queue: int = Field(32, ge=0, description="requests of one key waiting for the models; past that, 429")
 
 
 class LimitSettings(Section):
@@ -69,6 +69,9 @@ class EmbeddingSettings(Section):
     model: str | None = Field(
         None, description="a local folder, or the name of a hub model; none: the all-MiniLM-L6-v2 in the package"
     )
+    query_model: Path | None = Field(
+        None, description="folder of another encoder for questions, as `attest train retriever-marginal` writes it"
+    )
     revision: str | None = None
     engine: Literal["auto", "core", "sentence_transformers"] = Field(
         "auto", description="core: our transformer, for BERT-like models; auto: sentence-transformers for the others"
@@ -92,6 +95,31 @@ class RetrievalSettings(Section):
 
 class QuerySettings(Section):
     budget_ms: float = Field(4_000.0, gt=0, description="for all translations of one question together")
+    auto_filters: bool = Field(True, description="read metadata conditions from questions that name field and value")
+
+
+class RouteSettings(Section):
+    """One declared route; `[routing.routes.NAME]` in attest.toml."""
+
+    kind: Literal["collections", "sql", "graph", "chitchat", "refuse"] | None = Field(
+        None, description='none: "sql" where a source is named, else "collections"'
+    )
+    collections: tuple[str, ...] = ()
+    source: str | None = Field(None, description="one of sql.sources or sql.postgres, for the kind sql")
+    description: str = ""
+    examples: tuple[str, ...] = Field((), description="questions of this sort")
+    template: str = Field("", description="what a language model is told beside its instruction")
+    reply: str = Field("", description="of chitchat and refuse: what is said instead of our own words")
+
+
+class RoutingSettings(Section):
+    """Where questions go when they do not say: see docs/routing.md."""
+
+    routes: dict[str, RouteSettings] = Field(default_factory=dict)
+    method: Literal["auto", "logical", "semantic"] = Field(
+        "auto", description="auto: by likeness, and by the language model where that is not sure"
+    )
+    threshold: float = Field(0.5, ge=0, le=1, description="probability below which all are asked")
 
 
 class RerankSettings(Section):
@@ -139,6 +167,14 @@ class LocalSettings(Section):
     context_tokens: int = Field(8_192, ge=256, description="longest prompt and answer; at most what the model takes")
     cache_bytes: int = Field(2**30, ge=2**20, description="memory for keys and values")
     max_batch: int = Field(8, ge=1, le=256, description="answers written at once")
+    passage_reuse: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of a known passage's tokens to compute again in a new prompt; below 1 answers are "
+        "approximate and begin sooner; none: passages are read anew",
+    )
+    passage_bytes: int = Field(2**28, ge=2**20, description="memory for known passages, with passage_reuse only")
     download: bool = Field(False, description="fetch a hub model that is not on this machine")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
 
@@ -146,6 +182,9 @@ class LocalSettings(Section):
 class GenerationSettings(Section):
     model: str = Field(
         "bundled", description="bundled, local:FOLDER_OR_HUB_NAME, or remote:MODEL of an OpenAI-compatible server"
+    )
+    models: tuple[str, ...] = Field(
+        (), description="further models, named as `model` is, that a request may choose by generation.model"
     )
     generator: Literal["reader", "sentences"] = Field(
         "reader",
@@ -160,17 +199,18 @@ class GenerationSettings(Section):
     threads: int | None = Field(None, ge=1)
     abstain_below: float | None = Field(None, ge=0, le=1, description="confidence threshold; none: the calibrated one")
 
-    @field_validator("model")
+    @field_validator("model", "models")
     @classmethod
-    def _known_kind(cls, model: str) -> str:
-        kind, _, name = model.partition(":")
-        if model != "bundled" and not (kind in ("local", "remote") and name.strip()):
-            raise ValueError("must be bundled, local:FOLDER_OR_HUB_NAME or remote:MODEL")
-        return model
+    def _known_kind(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for model in (given,) if isinstance(given, str) else given:
+            kind, _, name = model.partition(":")
+            if model != "bundled" and not (kind in ("local", "remote") and name.strip()):
+                raise ValueError("must be bundled, local:FOLDER_OR_HUB_NAME or remote:MODEL")
+        return given
 
     @model_validator(mode="after")
     def _remote_has_an_address(self) -> GenerationSettings:
-        if self.model.startswith("remote:") and self.remote.base_url is None:
+        if any(model.startswith("remote:") for model in (self.model, *self.models)) and self.remote.base_url is None:
             raise ValueError(
                 "model is remote, but there is no address: set ATTEST_GENERATION__REMOTE__BASE_URL, such as "
                 "http://127.0.0.1:8080/v1"
@@ -179,13 +219,33 @@ class GenerationSettings(Section):
 
 
 class SqlSettings(Section):
-    """SQLite files that questions may be put to; only ever read."""
+    """Tables and databases that questions may be put to; only ever read."""
 
     sources: dict[str, Path] = Field(
-        default_factory=dict, description='name → SQLite file, as in {"sales": "/data/sales.db"}'
+        default_factory=dict,
+        description="name → SQLite file, table file (CSV, TSV, XLSX, Parquet) or a folder of those, as in "
+        '{"sales": "/data/sales.db"}',
     )
+    postgres: dict[str, SecretStr] = Field(
+        default_factory=dict, description="name → postgresql://USER:PASSWORD@HOST/NAME, of a user that may only read"
+    )
+    documents: bool = Field(True, description="uploaded documents that are tables can be asked as such")
     time_limit_ms: float = Field(2_000.0, gt=0, description="of one statement")
     row_limit: int = Field(100, ge=1, le=10_000, description="of one statement")
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> SqlSettings:
+        if twice := sorted(self.sources.keys() & self.postgres.keys()):
+            raise ValueError(f"sources and postgres both name {twice}: give each source a name of its own")
+        return self
+
+
+class GraphSettings(Section):
+    """Statements over collections' knowledge graphs; a collection has one by its own setting `graph.enabled`."""
+
+    time_limit_ms: float = Field(2_000.0, gt=0, description="of one statement")
+    row_limit: int = Field(100, ge=1, le=10_000, description="of one statement")
+    buffer_bytes: int = Field(256 * 2**20, ge=16 * 2**20, description="of memory for one statement's pages")
 
 
 class WorkerSettings(Section):
@@ -222,10 +282,12 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     query: QuerySettings = QuerySettings()
+    routing: RoutingSettings = RoutingSettings()
     rerank: RerankSettings = RerankSettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
     sql: SqlSettings = SqlSettings()
+    graph: GraphSettings = GraphSettings()
     worker: WorkerSettings = WorkerSettings()
 
     @field_validator("home", mode="after")

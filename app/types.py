@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from app.routing_types import AutoFilter, Route, RouteTaken, StructuredResult
 
 BlockKind = Literal["heading", "paragraph", "list_item", "table_row", "code", "caption"]
 DocumentStatus = Literal["queued", "loading", "chunking", "embedding", "indexing", "ready", "failed", "deleted"]
@@ -153,17 +156,25 @@ class GenerationOptions:
     top_k: int = 0
     num_beams: int = 1
     seed: int | None = None
+    json_schema: str | None = None  # JSON text of a schema that the output obeys where the model can be bound to one
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One turn. `passages` are texts that `content` holds verbatim, in its order: a model may know them already."""
+
     role: str
     content: str
+    passages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AskRequest:
-    """A question as the pipeline sees it. `abstain` is "auto", "never" or a threshold in [0, 1]."""
+    """A question as the pipeline sees it. `abstain` is "auto", "never" or a threshold in [0, 1].
+
+    `routes` are those that the caller may be sent to: one, where `route` names it. `collections` are asked where no
+    route is sure. `auto_filters` None is as the settings say. `guidance` stands beside a model's instruction.
+    """
 
     question: str
     collections: tuple[str, ...] = ("default",)
@@ -172,6 +183,9 @@ class AskRequest:
     as_of: datetime | None = None
     translate: Literal["auto"] | tuple[str, ...] = "auto"
     route: str = "auto"
+    routes: tuple[Route, ...] = ()
+    auto_filters: bool | None = None
+    guidance: str = ""
     retrieval: RetrievalOptions = RetrievalOptions()
     rerank: bool = True
     context_chunks: int = 6
@@ -227,6 +241,9 @@ class Evidence:
     runner_up_logprob: float | None = None
     question_coverage: float | None = None  # idf-weighted share of the question's terms in the passages
     span_over_null: float | None = None  # the answer's start and end logits over its passage's own no-answer score
+    retrieval_agreement: float | None = None  # minus the mean log₂ rank, by each retriever, of the passage that answers
+    kind_fit: float | None = None  # 1: the answer is of the kind that the question asks for; −1: of another; 0: unknown
+    named_cell: bool = False  # the answer is the table cell that the question names by row and column
     support: float | None = None  # of free text: how far its claims are carried by the passages, 0 when none is
     document_posterior: tuple[float, ...] = ()  # p(z | x, y) of each passage in the RAG modes, sums to 1; else empty
 
@@ -309,5 +326,9 @@ class Answer:
     completion_tokens: int
     timings_ms: Mapping[str, float]
     trace: tuple[StageTrace, ...] = ()
-    confidence_kind: Literal["calibrated", "support"] = "calibrated"
+    confidence_kind: Literal["calibrated", "support", "routing"] = "calibrated"
+    route: RouteTaken | None = None  # where routes took part
+    result: StructuredResult | None = None  # where a SQL source or the graph answered
+    auto_filter: AutoFilter | None = None
     document_posterior: tuple[float, ...] = ()  # p(z | x, y) of each of `passages` in the RAG modes, else empty
+    candidates: tuple[Hit, ...] = ()  # every chunk that was ranked for it, best first: what evaluations measure

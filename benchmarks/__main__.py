@@ -16,12 +16,16 @@ from pathlib import Path
 SCRIPTS: dict[str, list[str]] = {
     "retrieval_quality": [],
     "reader_quality": [],
+    "abstention": [],
     "loaders_quality": [],
     "whole_answers": [],
+    "streaming_clients": [],
     "index_scale": ["--chunks", "1000", "100000"],
     "against_langchain": [],
     "embedding_quality": [],
     "query_translation": [],
+    "routing": [],
+    "auto_filters": ["--per-collection", "600"],
     "claim_support": [],
     "rag_modes": [],
     "local_models": [],
@@ -29,7 +33,7 @@ SCRIPTS: dict[str, list[str]] = {
     "passage_reuse": [],
     "ablations": [],
 }
-WITHOUT_DATA = {"index_scale", "local_models", "engine_throughput", "passage_reuse", "ablations"}
+WITHOUT_DATA = {"routing", "index_scale", "local_models", "engine_throughput", "passage_reuse", "ablations"}
 
 
 def main() -> int:

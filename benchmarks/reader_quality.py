@@ -1,6 +1,6 @@
-"""The bundled reader on held-out articles and collections, beside two rivals.
+"""The bundled readers on held-out articles and collections, beside their rivals.
 
-    python -m benchmarks.reader_quality --data DIR [--limit 600] [--json FILE]
+    python -m benchmarks.reader_quality --data DIR [--language zh] [--limit 600] [--json FILE]
 
 Two settings. "own passage": each question over the passage it was written for, as SQuAD 2.0 counts (an unanswerable
 question scores 1 for declining). "retrieval": five passages of the same collection, half of the answerable questions
@@ -8,7 +8,9 @@ without the one that answers. Rivals: the sentence with the highest BM25 score, 
 own encoder (start + end logit). Each system declines below its own threshold, chosen on the dev articles alone.
 
 Held out from training and tuning: three SQuAD articles, the XQuAD questions of these and nine more, PolicyQA, QED, and
-FairytaleQA's "val" stories.
+FairytaleQA's "val" stories. With `--language zh` it is the bilingual reader's turn: a tenth of the articles of CMRC
+2018 and of DRCD, and the XQuAD articles above in Chinese and across the languages; "sentence selector" is what the
+service answers with where no reader can spell the language.
 """
 
 from __future__ import annotations
@@ -26,14 +28,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.evaluation.metrics import auroc, exact_match, expected_calibration_error, f1, normalize_answer
-from app.generation.abstention import abstention_threshold, calibrated_confidence, sigmoid
-from app.generation.reader import Reader, load_reader
+from app.generation.abstention import Calibration, calibrated_confidence, load_calibration, sigmoid
+from app.generation.reader import Reader, bilingual_folder, bundled_folder, load_reader
+from app.generation.sentences import SentenceSelector, load_confidence
 from app.index.analysis import analyze, sentence_spans
+from app.training.bilingual.reading import load_chinese_questions
 from app.training.reader_calibration import Case, best_threshold, prompt_of, retrieval_cases
 from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role, load_reading_questions
 from app.types import GenerationOptions, PassageSpan, Prompt
 
 SYSTEMS = ("reader", "extractive head", "BM25 sentence")
+SELECTOR = "sentence selector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +60,33 @@ def main() -> None:
         default=600,
         help="questions per set and setting; half as many dev questions set thresholds",
     )
+    parser.add_argument("--language", choices=("en", "zh"), default="en", help="zh: the bilingual reader")
+    parser.add_argument("--folder", type=Path, default=None, help="another reader than the bundled one")
     parser.add_argument("--json", type=Path, default=None, help="write the figures there, too")
     args = parser.parse_args()
     if args.data is None or not (Path(args.data) / "rc").is_dir():
         parser.error("--data DIR must hold rc/*.jsonl.gz; set it or ATTEST_DATA_DIR")
-    reader = load_reader()
-    questions = load_reading_questions(Path(args.data))
+    chinese = args.language == "zh"
+    folder = args.folder or (bilingual_folder() if chinese else bundled_folder())
+    reader, calibration = load_reader(folder), load_calibration(folder / "calibration.json")
+    questions = load_chinese_questions(Path(args.data)) if chinese else load_reading_questions(Path(args.data))
+    systems = (*SYSTEMS, SELECTOR) if chinese else SYSTEMS
     report: dict[str, dict[str, dict[str, float]]] = {}
     for setting in ("own passage", "retrieval"):
-        dev = answer_all(reader, cases_of(setting, reader, questions, "dev", max(1, args.limit // 2)))
+        dev = answer_all(reader, calibration, cases_of(setting, reader, questions, "dev", max(1, args.limit // 2)))
         thresholds = {
             system: best_threshold([p[system].score for _, p in dev], [gain(p[system], case) for case, p in dev])
-            for system in SYSTEMS
+            for system in systems
         }
         if setting == "retrieval":
-            thresholds["reader"] = abstention_threshold()
+            thresholds["reader"] = calibration.threshold
         everything: list[tuple[Case, dict[str, Prediction]]] = []
         for name, cases in by_set(cases_of(setting, reader, questions, "heldout", args.limit)).items():
-            answered = answer_all(reader, cases)
+            answered = answer_all(reader, calibration, cases)
             everything += answered
-            report[f"{setting}: {name}"] = {system: figures(system, answered, thresholds[system]) for system in SYSTEMS}
+            report[f"{setting}: {name}"] = {system: figures(system, answered, thresholds[system]) for system in systems}
             show(f"{setting}: {name}", report[f"{setting}: {name}"])
-        report[f"{setting}: all"] = {system: figures(system, everything, thresholds[system]) for system in SYSTEMS}
+        report[f"{setting}: all"] = {system: figures(system, everything, thresholds[system]) for system in systems}
         show(f"{setting}: all", report[f"{setting}: all"])
     report["latency"] = {"reader": latency(reader, questions)}
     print(f"\nlatency, 6 passages of about 200 tokens: {report['latency']['reader']}")
@@ -112,7 +122,9 @@ def by_set(cases: Sequence[Case]) -> dict[str, list[Case]]:
     return dict(sorted(grouped.items()))
 
 
-def answer_all(reader: Reader, cases: Sequence[Case]) -> list[tuple[Case, dict[str, Prediction]]]:
+def answer_all(
+    reader: Reader, calibration: Calibration, cases: Sequence[Case]
+) -> list[tuple[Case, dict[str, Prediction]]]:
     """Every system's guess for every case; the BM25 statistics are those of all the cases' sentences."""
     frequency: Counter[str] = Counter()
     sentences = 0
@@ -134,7 +146,7 @@ def answer_all(reader: Reader, cases: Sequence[Case]) -> list[tuple[Case, dict[s
             "reader": Prediction(
                 generated.text,
                 sentence_around(case.prompt, generated.spans),
-                calibrated_confidence(generated.evidence),
+                calibrated_confidence(generated.evidence, calibration),
                 math.exp(generated.evidence.answer_logprob or 0.0),
             ),
             "extractive head": Prediction(
@@ -144,6 +156,7 @@ def answer_all(reader: Reader, cases: Sequence[Case]) -> list[tuple[Case, dict[s
                 sigmoid(extracted.logprob),
             ),
             "BM25 sentence": bm25_sentence(case.prompt, idf, lengths / max(1, sentences)),
+            SELECTOR: selected_sentence(case.prompt),
         }
         answered.append((case, predictions))
     return answered
@@ -170,6 +183,12 @@ def bm25_sentence(prompt: Prompt, idf: dict[str, float], avgdl: float, k1: float
             if score > best.score:
                 best = Prediction(passage.text[start:end], passage.text[start:end], score)
     return best
+
+
+def selected_sentence(prompt: Prompt) -> Prediction:
+    """What the generator without a model answers."""
+    chosen = SentenceSelector().generate(prompt, GenerationOptions())
+    return Prediction(chosen.text, chosen.text, load_confidence().confidence(chosen.evidence))
 
 
 def holds(sentence: str, case: Case) -> float:
@@ -201,7 +220,7 @@ def figures(system: str, answered: Sequence[tuple[Case, dict[str, Prediction]]],
         found["auroc_answerable"] = round(auroc(scores, [bool(case.answers) for case, _ in guesses]), 3)
         right = [bool(case.answers) and f1(p.text, case.answers) >= 0.5 for case, p in guesses]
         found["auroc_right"] = round(auroc(scores, right), 3)
-        if system != "BM25 sentence":
+        if system not in ("BM25 sentence", SELECTOR):
             found["ece_raw"] = round(expected_calibration_error([p.probability for _, p in guesses], right), 3)
         if system == "reader":
             found["ece_calibrated"] = round(expected_calibration_error(scores, right), 3)
@@ -230,7 +249,7 @@ def percent(values: Sequence[float]) -> float:
 def show(title: str, rows: dict[str, dict[str, float]]) -> None:
     print(f"\n{title}")
     for system, row in rows.items():
-        print(f"  {system:16}" + "  ".join(f"{name} {value}" for name, value in row.items()))
+        print(f"  {system:18}" + "  ".join(f"{name} {value}" for name, value in row.items()))
 
 
 if __name__ == "__main__":

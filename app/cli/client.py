@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -81,6 +81,21 @@ class Server:
     def upload(self, path: str, files: list[tuple[str, Any]], fields: dict[str, str]) -> Any:
         """The decoded body of a multipart `POST path`; `files` are `("file", (name, stream))` pairs."""
         return self._send("POST", path, files=files, data=fields)
+
+    def download(self, path: str, out: IO[bytes]) -> None:
+        """Writes the body of `POST path` to `out` as it comes."""
+        try:
+            with self._http.stream("POST", path) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _error(response)
+                for piece in response.iter_bytes():
+                    out.write(piece)
+        except httpx.TransportError as error:
+            raise Unavailable(
+                f"the server at {self.url} ended the download of {path} ({error or type(error).__name__}): try again, "
+                "and see its log"
+            ) from None
 
     def _send(self, method: str, path: str, **kwargs: Any) -> Any:
         for attempt in range(RETRIES + 1):

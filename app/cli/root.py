@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import ask, doctor, generate, index, ingest, models, serve, status, train
+from app.cli import ask, backup, doctor, eval, generate, index, ingest, models, serve, status, train
 from app.errors import AttestError, InvalidInput
 
 cli = typer.Typer(
@@ -24,6 +24,9 @@ cli.command("worker")(serve.worker)
 cli.command("ingest")(ingest.ingest)
 cli.command("ask")(ask.ask)
 cli.command("search")(ask.search)
+cli.command("eval")(eval.evaluate)
+cli.command("backup")(backup.backup)
+cli.command("restore")(backup.restore)
 cli.command("generate")(generate.generate)
 cli.command("models")(models.models)
 cli.command("status")(status.status)

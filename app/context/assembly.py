@@ -23,6 +23,7 @@ def assemble(
     count_tokens: CountTokens,
     template: str,
     refusal: str = "",
+    guidance: str = "",
     history: Sequence[Message] = (),
 ) -> Prompt:
     """The prompt of the best hits, in their order, numbered from 1.
@@ -40,6 +41,7 @@ def assemble(
         count_tokens: tokens of each text, without special tokens.
         template: the generator's name.
         refusal: the sentence that an instructed generator is to say when the passages hold no answer.
+        guidance: what an instructed generator is told beside its instruction, in the operator's words.
         history: earlier turns, handed on as they are.
 
     Raises:
@@ -47,7 +49,7 @@ def assemble(
     """
     if max_chunks < 1 or budget_tokens < 1:
         raise InvalidInput(f"max_chunks ({max_chunks}) and budget_tokens ({budget_tokens}) must be at least 1")
-    chosen = template_for(template, question)
+    chosen = template_for(template, question).guided(guidance)
     passages: list[Passage] = []
     known: list[Shingles] = []
     dropped: list[str] = []

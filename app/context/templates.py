@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.index.languages import detect_language
 from app.types import Passage
@@ -37,6 +37,12 @@ class Template:
         """One fenced passage."""
         where = " · ".join([part for part in (_one_line(title), f"page {page}" if page else "") if part])
         return f"<<<passage {number}{': ' + where if where else ''}>>>\n{_harmless(text)}\n<<<end {number}>>>"
+
+    def guided(self, guidance: str) -> Template:
+        """The template with a paragraph more in its instruction; as it is where generators follow none."""
+        if not guidance or not self.instruction:
+            return self
+        return replace(self, instruction=f"{self.instruction}\n{guidance}")
 
     def instruct(self, refusal: str) -> str:
         """The instruction with the refusal in its place."""

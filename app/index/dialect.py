@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from app.errors import InvalidInput, Overloaded, Unavailable
+from app.index.schema import RESTORING
 
 BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_TIMEOUT_MS = 5_000
@@ -47,6 +48,11 @@ def open_engine(url: str) -> Engine:
             f"database url {parsed.render_as_string()!r} is not a SQLite file: use sqlite:////absolute/path/attest.db"
         )
     path = Path(str(parsed.database))
+    if (path.parent / RESTORING).exists():
+        raise Unavailable(
+            "a restore into this home is at work or was interrupted, so nothing in it may be used: run "
+            f"`attest restore` again, or remove the folder {RESTORING} together with what the restore brought"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _use_wal(path)

@@ -213,6 +213,19 @@ class IndexStore:
         self._choices = (encoder_name, embed_dim, lexicon_engine, bm25_variant, exact_below, fault)
         self._lock = threading.Lock()
         self._collections: dict[int, CollectionIndex] = {}
+        self._deletion_listeners: list[Callable[[str], None]] = []
+
+    def on_deletion(self, listener: Callable[[str], None]) -> None:
+        """Have `listener` called with the collection's name after each deletion in this process.
+
+        For what is remembered outside of the index, such as the prompts that a language model has read.
+        """
+        self._deletion_listeners.append(listener)
+
+    def tell_deletion(self, collection: str) -> None:
+        """Call the listeners: documents of the collection, or all of it, were deleted."""
+        for listener in self._deletion_listeners:
+            listener(collection)
 
     def collection(self, collection_id: int) -> CollectionIndex:
         """The collection's index, the same object each time."""

@@ -14,6 +14,7 @@ from app.errors import InvalidInput
 from app.index.blobs import BlobStore
 from app.index.catalog import Catalog
 from app.index.generations import IndexStore, PreparedVersion, Snapshot, TextsOf
+from app.index.graph_files import GraphFiles
 from app.index.records import CollectionRecord
 from app.types import DocumentStatus
 
@@ -123,6 +124,8 @@ def delete_document(catalog: Catalog, store: IndexStore, blobs: BlobStore, docum
     version_ids = [record.id for record in records]
     index = store.collection(collection.id)
     residual = index.delete(version_ids, texts_of(catalog))
+    store.tell_deletion(collection.name)
+    in_graph = GraphFiles(index.layout.root).forget(version_ids)
     blobs_left = [record.sha256 for record in records if record.sha256]
     released = catalog.release_blobs(blobs_left, blobs.delete)
     rows = catalog.residual_rows(document_id)
@@ -130,7 +133,7 @@ def delete_document(catalog: Catalog, store: IndexStore, blobs: BlobStore, docum
         "vectors": residual.vectors,
         "postings": residual.postings,
         "chunks": rows["chunks"],
-        "derived": rows["derived"] + sum(blobs.exists(sha256) for sha256 in released),
+        "derived": rows["derived"] + sum(blobs.exists(sha256) for sha256 in released) + in_graph,
     }
 
 
@@ -144,5 +147,6 @@ def delete_collection(catalog: Catalog, store: IndexStore, blobs: BlobStore, nam
     sha256s = catalog.collection_blobs(name)
     record = catalog.delete_collection(name)
     store.drop(record.id)
+    store.tell_deletion(name)
     catalog.release_blobs(sha256s, blobs.delete)
     return record

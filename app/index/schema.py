@@ -12,7 +12,10 @@ from app.errors import Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"  # a test holds it equal to the newest revision in migrations/versions
+RESTORING = ".restoring"
+"""A folder that is in a home while a restore has not brought everything into place."""
+
+HEAD = "0004"  # a test holds it equal to the newest revision in migrations/versions
 
 
 def alembic_config(connection: Connection | None = None) -> Config:

@@ -247,3 +247,57 @@ feedback = Table(
     Column("created_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
 )
+
+# an evaluation has the id of the job that runs it: what state it is in stands there, and only there
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("golden", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("report", JSON(none_as_null=True)),
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# what one setting made of one question: numbers and document ids, never words of a document
+evaluation_scores = Table(
+    "evaluation_scores",
+    metadata,
+    Column("evaluation_seq", ForeignKey("evaluations.seq", ondelete="CASCADE"), primary_key=True),
+    Column("question", Integer, primary_key=True),
+    Column("setting", Integer, primary_key=True),
+    Column("observed", JSON, nullable=False),
+)
+
+# rerankers trained on a collection's feedback; the model lies in `models/rerankers/<id>/`
+rerankers = Table(
+    "rerankers",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", String(16), nullable=False),  # active, superseded, rolled_back or rejected
+    Column("reason", Text, nullable=False),
+    Column("figures", JSON, nullable=False),
+    Column("base", String(64)),  # the reranker that it was trained from; NULL: the shipped one
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("promoted_at", UtcDateTime),
+    UniqueConstraint("collection_id", "number"),
+    Index(None, "collection_id", "status"),
+    sqlite_autoincrement=True,
+)
+
+# routes that were declared through the API; those of the settings are not kept here
+routes = Table(
+    "routes",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("body", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
