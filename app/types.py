@@ -107,6 +107,29 @@ class StoredChunk:
     metadata: Metadata
     tokens: int = 0
 
+    @classmethod
+    def of_text(
+        cls, text: str, document_id: str, *, ordinal: int = 0, collection: str = "", title: str = ""
+    ) -> StoredChunk:
+        """A text that no index holds, as a document of one chunk: a caller's own, or one of a test collection."""
+        return cls(
+            chunk_id=document_id,
+            version_id=0,
+            ordinal=ordinal,
+            document_id=document_id,
+            version=1,
+            collection=collection,
+            title=title,
+            source_url=None,
+            media_type="text/plain",
+            text=text,
+            char_start=0,
+            char_end=len(text),
+            page=None,
+            heading_path=(),
+            metadata={},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredSlot:

@@ -117,23 +117,7 @@ def _judged(
 
 
 def _chunk(collection: str, document: Document) -> StoredChunk:
-    return StoredChunk(
-        chunk_id=document.id,
-        version_id=1,
-        ordinal=0,  # every document of a test collection is one chunk
-        document_id=document.id,
-        version=1,
-        collection=collection,
-        title=document.title,
-        source_url=None,
-        media_type="text/plain",
-        text=document.text,
-        char_start=0,
-        char_end=len(document.text),
-        page=None,
-        heading_path=(),
-        metadata={},
-    )
+    return StoredChunk.of_text(document.text, document.id, collection=collection, title=document.title)
 
 
 def _embedded(encoder: Encoder, kind: str, texts: Sequence[str], cache_dir: Path | None) -> Float32:

@@ -51,27 +51,10 @@ def score_texts(
     cosines = (vectors @ encoder.encode_queries([query])[0]).tolist()
     if ranker is None:
         return [min(1.0, max(0.0, (1 + cosine) / 2)) for cosine in cosines]
-    hits = [Hit(_chunk(ordinal, text), {"cosine": cosines[ordinal]}) for ordinal, text in enumerate(texts)]
+    hits = [
+        Hit(StoredChunk.of_text(text, f"text-{ordinal}", ordinal=ordinal), {"cosine": cosines[ordinal]})
+        for ordinal, text in enumerate(texts)
+    ]
     scored = ranker.rerank(query, hits, TextStatistics(texts))
     logits = {hit.chunk.ordinal: hit.scores["rerank"] for hit in scored}
     return [1 / (1 + math.exp(-max(-60.0, min(60.0, logits[ordinal])))) for ordinal in range(len(texts))]
-
-
-def _chunk(ordinal: int, text: str) -> StoredChunk:
-    return StoredChunk(
-        chunk_id=f"0-{ordinal}",
-        version_id=0,
-        ordinal=ordinal,
-        document_id=f"text-{ordinal}",
-        version=1,
-        collection="",
-        title="",
-        source_url=None,
-        media_type="text/plain",
-        text=text,
-        char_start=0,
-        char_end=len(text),
-        page=None,
-        heading_path=(),
-        metadata={},
-    )

@@ -58,7 +58,7 @@ class MixedCorpus:
         cosines = (self._snapshot.vectors(slots) @ vector).tolist()
         hits = [
             Hit(
-                _chunk(ordinal, self._texts[ordinal]),
+                StoredChunk.of_text(self._texts[ordinal], f"paragraph-{ordinal}", collection="mixed"),
                 {"cosine": cosine, "rrf": rrf[slot], **({"bm25": bm25[slot]} if slot in bm25 else {})},
                 {name: place[slot] for name, place in ranks.items() if slot in place},
             )
@@ -89,23 +89,3 @@ def left_out(text: str, share: float) -> bool:
     """Return whether a paragraph is left out of the corpus: the same `share` of all texts on every machine."""
     digest = hashlib.sha256(b"left out:" + text.encode()).digest()
     return int.from_bytes(digest[:4], "big") < share * 2**32
-
-
-def _chunk(ordinal: int, text: str) -> StoredChunk:
-    return StoredChunk(
-        chunk_id=f"1-{ordinal}",
-        version_id=1,
-        ordinal=0,  # every paragraph is a document of one chunk
-        document_id=f"paragraph-{ordinal}",
-        version=1,
-        collection="mixed",
-        title="",
-        source_url=None,
-        media_type="text/plain",
-        text=text,
-        char_start=0,
-        char_end=len(text),
-        page=None,
-        heading_path=(),
-        metadata={},
-    )

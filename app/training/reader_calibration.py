@@ -90,23 +90,7 @@ def prompt_of(question: str, passages: Sequence[str]) -> Prompt:
     """Return a prompt over passages that come from no index and have no title."""
     built = []
     for number, text in enumerate(passages, start=1):
-        chunk = StoredChunk(
-            chunk_id=f"1-{number}",
-            version_id=1,
-            ordinal=number,
-            document_id="case",
-            version=1,
-            collection="case",
-            title="",
-            source_url=None,
-            media_type="text/plain",
-            text=text,
-            char_start=0,
-            char_end=len(text),
-            page=None,
-            heading_path=(),
-            metadata={},
-        )
+        chunk = StoredChunk.of_text(text, f"case-{number}", collection="case")
         built.append(Passage(number, Hit(chunk), text, 0, len(text)))
     return Prompt(question, tuple(built), "\n\n".join(passages), 0)
 
