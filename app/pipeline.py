@@ -97,7 +97,7 @@ class Pipeline:
         stepped = step_through(
             question,
             request.translate,
-            lambda part: self._answer_part(part, directed.request, generator, trace),
+            lambda part, read: self._answer_part(part, directed.request, generator, trace, read=read),
             trace,
             model=do.rewriter,
             threads=self._step_threads,
@@ -105,7 +105,8 @@ class Pipeline:
         retrieved, auto_filter = do.retrieve_filtered(question, request, trace)
         hits = do.rerank(question, retrieved, request.rerank, trace)
         if stepped is not None:
-            hits, question = merged_hits(hits, stepped), stepped.question_to_read(question)
+            hits = merged_hits(hits, stepped)
+            question = stepped.question_to_read(question, instructed=do.rewriter is not None)
         prompt = do.assemble(question, request, hits, generator, trace)
         gate = events.reading(prompt, lambda so_far: do.stands(so_far, request.abstain))
         generated = compared(stepped, prompt) if stepped is not None and do.rewriter is None else None
@@ -167,12 +168,16 @@ class Pipeline:
             )
         return self._models[model]
 
-    def _answer_part(self, question: str, asked: AskRequest, generator: Generator, trace: Trace) -> StepAnswer:
-        """One part of a question, retrieved, read and judged by itself; its stages stand in a trace of its own."""
+    def _answer_part(
+        self, question: str, asked: AskRequest, generator: Generator, trace: Trace, *, read: bool
+    ) -> StepAnswer:
+        """One part of a question, retrieved and, with `read`, read and judged by itself; in a trace of its own."""
         do, own = self.stages, Trace(trace.request_id, trace.cancelled)
         request = replace(asked, translate=(), history=(), guidance="")
         retrieved = do.retrieve(question, request, request.retrieval, own)
         hits = do.rerank(question, retrieved, request.rerank, own)
+        if not read:
+            return StepAnswer("", 0.0, hits)
         prompt = do.assemble(question, request, hits, generator, own)
         generated = do.generate(prompt, request, generator, own, None)
         return step_answer(hits, prompt, generated, do.judge(generated, request.abstain)[0])
