@@ -98,7 +98,7 @@ async def test_the_stream_ends_with_the_posterior(client: httpx.AsyncClient, mod
 
 
 async def test_what_cannot_marginalize_says_so(client: httpx.AsyncClient) -> None:
-    body = {"question": "谁建造了这座桥？", "generation": {"mode": "rag_token"}, "abstain": "never"}
+    body = {"question": "Кто построил этот мост?", "generation": {"mode": "rag_token"}, "abstain": "never"}
     answer = (await client.post("/v1/ask", json=body)).json()
     assert any("mode rag_token was not used" in warning for warning in answer["warnings"])
     assert_problem(await client.post("/v1/ask", json={"question": QUESTION, "generation": {"mode": "rag_both"}}), 422)
