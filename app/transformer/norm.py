@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,11 @@ class RMSNorm(nn.Module):
         """Prepare for single tokens with weights that will not change any more; `settled=False` takes it back."""
         weight = self.weight.detach() + 1 if self.plus_one else self.weight.detach()
         self._twice = torch.cat([weight, weight]) if settled else None
+
+    def _load_from_state_dict(self, *given: Any, **named: Any) -> None:
+        super()._load_from_state_dict(*given, **named)
+        if self._twice is not None:  # made of the weights that were there before
+            self.settle()
 
     def forward(self, x: Tensor) -> Tensor:
         if self._twice is not None and x.numel() <= _FEW and x.device.type == "cpu":
