@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_FEW = 8_192  # numbers, up to which the start of a kernel costs more than its work
-
 NormKind = Literal["layer", "rms", "rms_plus_one"]  # the last is Gemma's
 
 
@@ -63,9 +61,9 @@ class RMSNorm(nn.Module):
             self.settle()
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._twice is not None and x.numel() <= _FEW and x.device.type == "cpu":
-            # [x, −x] has mean 0 and variance mean(x²), so one kernel does it. PyTorch runs an RMS norm as eight; with a
-            # token or two, starting them is what they cost.
+        if self._twice is not None and x.numel() == x.shape[-1] and x.device.type == "cpu":
+            # [x, −x] has mean 0 and variance mean(x²), so one kernel does it. PyTorch runs an RMS norm as eight; with
+            # one token, starting them is what they cost.
             both = functional.layer_norm(torch.cat((x, -x), dim=-1), self._twice.shape, self._twice, None, self.eps)
             return both[..., : x.shape[-1]]
         if self.plus_one:

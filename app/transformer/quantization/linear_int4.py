@@ -72,7 +72,7 @@ class Int4Linear(PackedStateModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x` `[…, in_features]`."""
-        rows = x.reshape(-1, self.in_features).to(torch.bfloat16)
+        rows = x.reshape(-1, self.in_features).to(torch.bfloat16).contiguous()
         if len(rows) > _FEW_ROWS:
             out = rows @ self._by_input()
         else:

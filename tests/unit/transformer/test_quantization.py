@@ -57,6 +57,13 @@ def test_error_against_the_weight_itself(layer: type[nn.Module], allowed: float)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_rows_may_be_a_part_of_something_wider(layer: type[nn.Module], count: int) -> None:
+    made, wide = layer(_weight()), _rows(count, 256)
+    assert torch.equal(made(wide[:, :128]), made(wide[:, :128].contiguous()))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_shape_and_dtype_are_those_of_the_input(layer: type[nn.Module], dtype: torch.dtype) -> None:
     made = layer(_weight(), torch.ones(96))
