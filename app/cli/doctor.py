@@ -160,9 +160,12 @@ def _encoder(settings: Settings, loaded: list[Encoder]) -> Finding:
 def _reader(settings: Settings) -> Finding:
     if settings.generation.generator == "sentences":
         return Finding("reader", "ok", "not used (ATTEST_GENERATION__GENERATOR=sentences)")
-    from app.generation.reader import load_reader
+    from app.generation.reader import bilingual_folder, has_bilingual, load_reader
 
-    return Finding("reader", "ok", load_reader(settings.generation.reader).name)
+    names = [load_reader(settings.generation.reader).name]
+    if has_bilingual():
+        names.append(f"{load_reader(bilingual_folder()).name} for Chinese")
+    return Finding("reader", "ok", ", ".join(names))
 
 
 def examine_language_model(settings: Settings) -> Finding:
