@@ -48,6 +48,7 @@ class Batch:
         self._model = model
         self._max_batch = max_batch
         # Where keys depend on the length of the text, a prompt must be read in one go.
+        self._whole_prompts = not budget.length_free
         self._chunk = chunk_tokens if budget.length_free else budget.context_tokens
         self._alone_chunk = alone_chunk_tokens if budget.length_free else budget.context_tokens
         self._counters = counters
@@ -115,7 +116,12 @@ class Batch:
         for each in self._running:
             if each.preparing is None and each.pending > 1:
                 self._reuse_prefix(each)
-        steps = plan(self._running, chunk_tokens=self._chunk, alone_chunk_tokens=self._alone_chunk)
+        steps = plan(
+            self._running,
+            chunk_tokens=self._chunk,
+            alone_chunk_tokens=self._alone_chunk,
+            whole=self._whole_prompts,
+        )
         if not steps:
             return
         # Falling positions: a row that begins where the one before it ended would look like its continuation to

@@ -110,13 +110,18 @@ class WaitingQueue:
         return removed
 
 
-def plan(running: list[Running], *, chunk_tokens: int, alone_chunk_tokens: int) -> list[tuple[Running, int]]:
+def plan(
+    running: list[Running], *, chunk_tokens: int, alone_chunk_tokens: int, whole: bool = False
+) -> list[tuple[Running, int]]:
     """Return who is in the next forward pass, and with how many tokens.
 
     Everyone who decodes gets one token. Prompts get the rest in turns: the first of them a whole chunk, the next
     whatever of the chunk is left, and so on; who got something goes to the end of `running`, so that a short
     prompt behind a long one waits for one chunk, not for all of it. While somebody decodes, a pass takes at most
     `chunk_tokens` of prompts, so that his next token is not late; otherwise `alone_chunk_tokens`.
+
+    With `whole` no prompt is read in parts: one that does not fit what is left waits for the next pass, where it is
+    first. Both limits must then hold the longest prompt.
     """
     pending = [(each, each.pending) for each in running if each.preparing is None]
     steps = [(each, 1) for each, tokens in pending if tokens == 1]
@@ -124,7 +129,7 @@ def plan(running: list[Running], *, chunk_tokens: int, alone_chunk_tokens: int) 
     for each, tokens in pending:
         if tokens == 1:
             continue
-        if left < 1:
+        if left < 1 or (whole and tokens > left):
             break
         count = min(tokens, left)
         steps.append((each, count))
