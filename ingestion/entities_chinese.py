@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from app.index.graph_facts import EntityKind, Mention, entity_key
+from app.index.unsegmented import jieba_tokenizer
 
 HAN = re.compile(r"[\u3400-\u9fff]")
 _RUN = re.compile(r"[\u3400-\u9fff·]+")
@@ -93,19 +92,14 @@ def _mention(text: str, start: int, end: int, kind: EntityKind) -> Mention:
 
 
 def _jieba_tagger() -> Any:
-    """jieba's tagger, its dictionary read from the package at the first Chinese text; nothing written anywhere."""
+    """jieba's tagger over the tokenizer that the index has, its tags read at the first Chinese text."""
     global _tagger
     if _tagger is None:
+        tokenizer = jieba_tokenizer()
         with _LOADING:
             if _tagger is None:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    import jieba
-                    from jieba.posseg import POSTokenizer
-                logging.getLogger("jieba").setLevel(logging.WARNING)
-                tokenizer = jieba.Tokenizer()
-                tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
-                tokenizer.initialized = True
+                from jieba.posseg import POSTokenizer
+
                 tagger = POSTokenizer(tokenizer)
                 tagger.load_word_tag(tokenizer.get_dict_file())
                 _tagger = tagger

@@ -12,10 +12,10 @@ from typing import Any
 
 from app.errors import InvalidInput, Unavailable
 from app.index.jobs import JobQueue
+from app.index.lease import Lease, LeaseLost, Stopping
 from app.index.records import JobRecord
 from app.settings import WorkerSettings
 from app.telemetry import get_logger
-from ingestion.lease import Lease, LeaseLost, Stopping
 
 log = get_logger(__name__)
 

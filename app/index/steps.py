@@ -301,10 +301,6 @@ def _serving(connection: Connection, version_id: int | None) -> tuple[int, int] 
     return connection.execute(select(versions.c.number).where(versions.c.id == version_id)).scalar_one(), version_id
 
 
-def _set(connection: Connection, version_id: int, **values: Any) -> None:
-    connection.execute(update(versions).where(versions.c.id == version_id).values(**values))
-
-
 def _show(connection: Connection, document_ids: Iterable[str]) -> None:
     """A document is ready while a version serves; else it shows where its newest version is."""
     newest = select(versions.c.status).where(versions.c.id == documents.c.newest_version_id).scalar_subquery()

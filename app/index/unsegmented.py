@@ -25,7 +25,7 @@ _CLUSTER = re.compile(
 )
 
 
-def _jieba() -> Any:
+def jieba_tokenizer() -> Any:
     """jieba's tokenizer, its dictionary read from the package at the first Chinese text; nothing written anywhere.
 
     jieba itself would print to stderr and leave a cache in the shared temporary folder.
@@ -72,7 +72,7 @@ def han_terms(run: str) -> list[Term]:
     Without jieba's hidden Markov model, which cuts the same unknown name differently in different sentences:
     characters outside every dictionary word are indexed singly and as bigrams instead.
     """
-    tokenizer = _jieba()
+    tokenizer = jieba_tokenizer()
     frequency = tokenizer.FREQ
     terms: list[Term] = []
     at = 0

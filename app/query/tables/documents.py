@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from app.errors import AttestError
 from app.index.table_documents import TableVersion
 from app.query.construction.sql_schema import MAX_TABLES
-from app.query.tables.files import MAX_ROWS, kind_of, read_tables
+from app.query.tables.files import MAX_ROWS, read_tables
 from app.query.tables.loaded import Contents
 from app.query.tables.table_file import Placed
 
@@ -59,8 +59,3 @@ def documents_of(
         return tables, missing
 
     return Contents(tuple((entry.version_id, entry.sha256, entry.title) for entry in found), load)
-
-
-def is_table(media_type: str) -> bool:
-    """Whether documents of that kind become tables of their collection's source."""
-    return kind_of(None, media_type) is not None and media_type in MEDIA_TYPES

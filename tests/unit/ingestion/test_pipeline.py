@@ -13,10 +13,10 @@ from app.index.blobs import BlobStore
 from app.index.catalog import Catalog
 from app.index.generations import IndexStore
 from app.index.jobs import JobQueue
+from app.index.lease import LeaseLost
 from app.index.records import JobRecord, NewDocument, WorkItem
 from app.types import Chunk, LoadedDocument
 from ingestion import pipeline as pipeline_module
-from ingestion.lease import LeaseLost
 from ingestion.pipeline import IngestionPipeline
 from tests.fakes import FakeEncoder
 

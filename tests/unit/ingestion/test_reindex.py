@@ -13,9 +13,9 @@ from app.errors import Unavailable
 from app.index.catalog import Catalog
 from app.index.generations import IndexStore
 from app.index.jobs import JobQueue
+from app.index.lease import LeaseLost
 from app.index.records import JobRecord, NewDocument
 from app.types import Chunk, LoadedDocument
-from ingestion.lease import LeaseLost
 from ingestion.pipeline import IngestionPipeline
 from ingestion.reindex import Reindexer, check_fit
 from tests.fakes import FakeEncoder

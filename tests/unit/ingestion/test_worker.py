@@ -13,9 +13,9 @@ import pytest
 from app.errors import InvalidInput, Unavailable
 from app.index.catalog import Catalog
 from app.index.jobs import JobQueue
+from app.index.lease import Lease, LeaseLost, Stopping
 from app.index.records import JobRecord, NewDocument
 from app.settings import WorkerSettings
-from ingestion.lease import Lease, LeaseLost, Stopping
 from ingestion.worker import MAX_BACKOFF_S, Unfit, Work, Worker, new_worker_id
 
 
