@@ -3,7 +3,7 @@
 The model has the shape of Qwen2-0.5B and random weights, packed or quantized as for serving: the figures are ratios of
 times, medians of rounds in which both sides take turns. Prefixes are measured with the first kind.
 
-    python -m benchmarks.engine_throughput [--kinds bf16 int8 int4] [--rounds 3]
+    python -m benchmarks.engine_throughput [--kinds bf16 int8 int4] [--rounds 3] [--kernels auto]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 
@@ -20,6 +21,7 @@ from app.transformer.causal_lm import CausalLM, DecoderConfig, build_causal_lm
 from app.transformer.decoding.params import SamplingParams
 from app.transformer.engine.engine import Engine
 from app.transformer.fuse import fuse
+from app.transformer.native.library import Choice, Kernels, choose_kernels
 from app.transformer.quantization import KINDS, Kind, quantize
 from app.transformer.rotary import RotaryConfig
 
@@ -77,9 +79,9 @@ def first_token_s(engine: Engine, prompt_ids: list[int], passages: Sequence[tupl
     return request.first_token_at - request.submitted_at, request.cached_tokens
 
 
-def eight_against_one(kind: Kind, rounds: int, tokens: int, layers: int) -> Engine:
+def eight_against_one(kind: Kind, kernels: Kernels | None, rounds: int, tokens: int, layers: int) -> Engine:
     """Print the decode rates; return the engine."""
-    model = quantize(fuse(qwen2_half_billion(layers)), kind)
+    model = quantize(fuse(qwen2_half_billion(layers)), kind, kernels=kernels)
     assert isinstance(model, CausalLM)
     engine = Engine(model, None, cache_bytes=256 << 20, max_batch=8)
     decode_rate(engine, 8, 4, 0)
@@ -118,9 +120,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--layers", type=int, default=24)
+    parser.add_argument("--kernels", choices=get_args(Choice), default="auto", help="our compiled ones; off: PyTorch's")
     options = parser.parse_args()
+    kernels = choose_kernels(options.kernels)
+    print("kernels:", "PyTorch's" if kernels is None else "native")
     for number, kind in enumerate(options.kinds):
-        with eight_against_one(kind, options.rounds, options.tokens, options.layers) as engine:
+        with eight_against_one(kind, kernels, options.rounds, options.tokens, options.layers) as engine:
             if number == 0:
                 seen_against_unseen(engine, options.rounds)
 

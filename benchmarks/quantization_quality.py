@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import itertools
 import json
 import math
 import sys
@@ -25,6 +26,7 @@ from torch.nn import functional
 from app.transformer.causal_lm import CausalLM, DecoderConfig, build_causal_lm
 from app.transformer.checkpoints import load_model
 from app.transformer.fuse import fuse
+from app.transformer.native import Kernels
 from app.transformer.quantization import (
     KINDS,
     DynamicInt8Linear,
@@ -43,8 +45,10 @@ _BATCH = 16
 _HELD_OUT = 40  # sequences
 
 
-def report_quality(data: Path, model_folder: Path | None, *, train_minutes: float, group_size: int) -> None:
-    """Print both tables."""
+def report_quality(
+    data: Path, model_folder: Path | None, *, train_minutes: float, group_size: int, kernels: Kernels | None
+) -> None:
+    """Print both tables; with `kernels` each form a second time through them."""
     torch.manual_seed(0)
     text = _read_text(data)
     if model_folder is None:
@@ -62,25 +66,26 @@ def report_quality(data: Path, model_folder: Path | None, *, train_minutes: floa
         print(f"{model_folder.name}")
     held_out = list(token_ids[-_HELD_OUT * _CONTEXT :].split(_CONTEXT))
     reference = fuse(copy.deepcopy(model).eval())
-    print(f"{'':<16}{'MB':>8}{'perplexity':>12}{'KL, nats':>12}{'same top token':>16}")
+    print(f"{'':<24}{'MB':>8}{'perplexity':>12}{'KL, nats':>12}{'same top token':>16}")
     forms: list[tuple[Kind, int]] = [(kind, group_size) for kind in KINDS if kind != "int4"]
     forms += [("int4", 32), ("int4", 64), ("int4", 128)]
-    for number, (kind, size) in enumerate(forms):
+    whose = [None] if kernels is None else [None, kernels]
+    for number, ((kind, size), its) in enumerate(itertools.product(forms, whose)):
         candidate = fuse(copy.deepcopy(model).eval())
-        quantize(candidate, kind, group_size=size)
+        quantize(candidate, kind, group_size=size, kernels=its)
         found = fidelity(_scorer(reference), _scorer(candidate), held_out)
         if number == 0:
-            print(f"{'float32':<16}{weight_bytes(reference) / 1e6:>8.2f}{found.reference_perplexity:>12.4f}")
-        name = f"int4, groups {size}" if kind == "int4" else kind
+            print(f"{'float32':<24}{weight_bytes(reference) / 1e6:>8.2f}{found.reference_perplexity:>12.4f}")
+        name = (f"int4, groups {size}" if kind == "int4" else kind) + (", native" if its is not None else "")
         print(
-            f"{name:<16}{weight_bytes(candidate) / 1e6:>8.2f}{found.perplexity:>12.4f}{found.kl_divergence:>12.2e}"
+            f"{name:<24}{weight_bytes(candidate) / 1e6:>8.2f}{found.perplexity:>12.4f}{found.kl_divergence:>12.2e}"
             f"{found.agreement:>16.2%}"
         )
     print(f"({sum(map(len, held_out)):,} held-out tokens, whole sequences at once)\n")
-    report_outliers()
+    report_outliers(kernels)
 
 
-def report_outliers() -> None:
+def report_outliers(kernels: Kernels | None) -> None:
     """Print the relative error of one layer's output, with outliers in the weights and in the activations."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(1_024, 1_024, generator=generator) * 0.02
@@ -90,6 +95,10 @@ def report_outliers() -> None:
         "int8_dynamic": DynamicInt8Linear,
         "int4, groups 64": lambda given: Int4Linear(given, group_size=64),
     }
+    if kernels is not None:
+        kinds["int8, native"] = lambda given: Int8Linear(given, kernels=kernels)
+        kinds["int8_dynamic, n."] = lambda given: DynamicInt8Linear(given, kernels=kernels)
+        kinds["int4, native"] = lambda given: Int4Linear(given, group_size=64, kernels=kernels)
     print("relative error of the output of a 1,024 × 1,024 layer, 6 channels of the activations enlarged")
     print(f"{'enlarged by':<16}" + "".join(f"{name:>18}" for name in kinds))
     for factor in (1, 10, 30, 100):

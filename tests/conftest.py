@@ -47,6 +47,8 @@ def _seeded() -> None:
 def _no_user_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No `attest.toml` and no `~/.attest` of the person who runs the tests is ever read or written."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "user-home"))
+    # Kernels that a test compiled serve the next run too (app/transformer/native/build.py).
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path(__file__).parents[1] / ".pytest_cache" / "machine"))
     monkeypatch.delenv("ATTEST_HOME", raising=False)
 
 

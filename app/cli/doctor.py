@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 LOW_DISK_BYTES = 2**30
+KernelChoice = Literal["auto", "off", "on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def examine(home: HomeOption = None) -> Iterator[Finding]:
     yield _attempt("encoder", lambda: _encoder(settings, encoder))
     yield _attempt("reader", lambda: _reader(settings))
     if settings.generation.model != "bundled":
+        if "local:" in f"{settings.generation.model} {settings.generation.models}":
+            yield _attempt("native kernels", lambda: _native_kernels(settings.generation.local.native_kernels))
         yield _attempt("language model", lambda: examine_language_model(settings))
     yield _attempt("reranker", lambda: _reranker(settings))
     if not (settings.home / "attest.db").exists():
@@ -166,6 +169,21 @@ def _reader(settings: Settings) -> Finding:
     if has_bilingual():
         names.append(f"{load_reader(bilingual_folder()).name} for Chinese")
     return Finding("reader", "ok", ", ".join(names))
+
+
+def _native_kernels(choice: KernelChoice) -> Finding:
+    if choice == "off":
+        return Finding("native kernels", "ok", "not used (ATTEST_GENERATION__LOCAL__NATIVE_KERNELS=off)")
+    from app.transformer.native.build import INSTALL, built_library, why_not_here
+
+    if reason := why_not_here():
+        verdict: Literal["note", "problem"] = "problem" if choice == "on" else "note"
+        remedy = "ATTEST_GENERATION__LOCAL__NATIVE_KERNELS=off" if choice == "on" else ""
+        return Finding("native kernels", verdict, f"not here: {reason}; language models use PyTorch's", remedy)
+    try:
+        return Finding("native kernels", "ok", str(built_library()))
+    except AttestError as error:
+        return Finding("native kernels", "problem" if choice == "on" else "note", error.message, INSTALL)
 
 
 def examine_language_model(settings: Settings) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +25,13 @@ from app.transformer.engine.memory import KeyValueMemory
 from app.transformer.engine.requests import Request
 from app.transformer.fuse import fuse
 from app.transformer.model_tokenizer import ModelTokenizer, load_tokenizer
+from app.transformer.native.library import Choice, choose_kernels
 from app.transformer.quantization import quantize
 from app.transformer.quantization.linear_bf16 import has_bf16_kernel
 from app.types import GenerationOptions, Message
 
 Dtype = Literal["auto", "fp32", "bf16", "int8", "int4"]
+_LOG = logging.getLogger(__name__)
 _POLL_S = 0.05
 _T = TypeVar("_T")
 
@@ -43,6 +46,15 @@ class LanguageModel:
     model: CausalLM
     tokenizer: ModelTokenizer
     defaults: GenerationDefaults
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The makers' settings, with their values, that change nothing here."""
+        forced = {name: getattr(self.defaults, name) for name in ("forced_bos_token_id", "forced_eos_token_id")}
+        return (
+            *self.defaults.unsupported,
+            *(f"{name}={token} (of encoder–decoders only)" for name, token in forced.items() if token is not None),
+        )
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The conversation as tokens: by the folder's template, else each turn under its speaker's name.
@@ -89,13 +101,14 @@ def _plain(turns: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": turn.role, "content": turn.content} for turn in turns]
 
 
-def load_language_model(folder: Path, *, dtype: Dtype = "auto") -> LanguageModel:
+def load_language_model(folder: Path, *, dtype: Dtype = "auto", native_kernels: Choice = "auto") -> LanguageModel:
     """The decoder of a Hugging Face folder, its projections merged and its weights in `dtype`.
 
     Args:
         folder: config.json, tokenizer and safetensors.
         dtype: "auto" is bf16 where this CPU computes in it natively, else fp32; int8 and int4 keep embeddings and norms
             in that.
+        native_kernels: our compiled kernels: "auto" where they can run, "off", or "on" to fail where they can not.
 
     Raises:
         Unavailable: a file is missing, it is no decoder, or it has a part that does not run here; the message names it.
@@ -113,8 +126,11 @@ def load_language_model(folder: Path, *, dtype: Dtype = "auto") -> LanguageModel
     tokenizer = load_tokenizer(folder)
     model = fuse(loaded.model)
     if chosen in ("int8", "int4") or (chosen == "bf16" and has_bf16_kernel()):
-        quantize(model, chosen)
-    return LanguageModel(folder.name, folder, chosen, model, tokenizer, loaded.generation)
+        quantize(model, chosen, kernels=choose_kernels(native_kernels))
+    language_model = LanguageModel(folder.name, folder, chosen, model, tokenizer, loaded.generation)
+    if language_model.ignored:
+        _LOG.warning("settings of %s that do nothing here: %s", folder.name, ", ".join(language_model.ignored))
+    return language_model
 
 
 class LocalChat:
@@ -188,6 +204,9 @@ class LocalChat:
         """The request, bound to its schema; free where this model's tokenizer, or the grammar, can't be bound to it."""
 
         def submitted(params: SamplingParams) -> Request:
+            # What must never be written holds here, too; the makers' penalties do not: an answer quotes its passages.
+            defaults = self._model.defaults
+            params = replace(params, bad_words_ids=defaults.bad_words_ids, suppress_tokens=defaults.suppress_tokens)
             return self._engine.submit(prompt_ids, params, namespace=namespace, passages=passages)
 
         try:
@@ -259,7 +278,7 @@ def start_engine(
         InvalidInput: `cache_bytes` does not hold one request of `context_tokens`, or the model's keys can not be moved
             and `passage_reuse` is set.
     """
-    limit = model.model.config.max_positions
+    limit = model.model.config.context_tokens
     return Engine(
         model.model,
         model.tokenizer.backend,

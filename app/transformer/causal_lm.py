@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,8 @@ from app.transformer.causal_block import CausalBlock, CausalSelfAttention, NormP
 from app.transformer.feed_forward import Activation
 from app.transformer.norm import NormKind, new_norm
 from app.transformer.positions import LearnedPositions, SinusoidalPositions
-from app.transformer.rotary import Rotary, RotaryConfig
-from app.transformer.stores import KeyValueStore, SequenceStore
+from app.transformer.rotary import DynamicScaling, Rotary, RotaryConfig, Rotation, settled_length
+from app.transformer.stores import KeyValueStore, KnowsLengths, SequenceStore
 
 Positions = Literal["rotary", "learned", "sinusoidal", "alibi", "none"]
 
@@ -56,6 +56,32 @@ class DecoderConfig:
     attention_softcap: float | None = None
     logit_softcap: float | None = None
 
+    @property
+    def context_tokens(self) -> int:
+        """The longest sequence: `max_positions`, or what dynamic rotary positions stretch them to."""
+        stretched = [
+            int(rotary.scaling.factor * rotary.scaling.max_positions)
+            for rotary in self.rotary
+            if rotary is not None and isinstance(rotary.scaling, DynamicScaling)
+        ]
+        return max(self.max_positions, min(stretched, default=0))
+
+
+class LayerRunner(Protocol):
+    """Runs layers in the place of their modules (`app.transformer.native.decoder`)."""
+
+    def serves(self, x: Tensor) -> bool:
+        """Whether this pass is one for it."""
+        ...
+
+    def in_a_row(self, first: int) -> int:
+        """How many layers from `first` on it can run."""
+        ...
+
+    def run(self, x: Tensor, first: int, count: int, rotations: Sequence[Rotation], store: KeyValueStore) -> Tensor:
+        """Return `x` `[t, embed_dim]` after `count` layers from `first` on; `rotations` are float32."""
+        ...
+
 
 class CausalLM(nn.Module):
     """Returns next-token states of a flat row of tokens, whoever they belong to; the store knows whose they are.
@@ -89,8 +115,9 @@ class CausalLM(nn.Module):
         self.lm_head = nn.Linear(config.embed_dim, config.vocab_size, bias=config.head_bias)
         self.specs: tuple[AttentionSpec, ...] = tuple(block.attention.spec for block in blocks)
         self._rotaries = tuple(rotaries)
-        self._rotary_of_layer = tuple(rotary_of_layer)
-        self._by_length = any(rotary.by_length for rotary in rotaries)
+        self.rotary_of_layer = tuple(rotary_of_layer)
+        self.native: LayerRunner | None = None  # set by `app.transformer.quantization.quantize`
+        self.by_length = any(rotary.by_length for rotary in rotaries)
         self.tie()
 
     def tie(self) -> None:
@@ -107,12 +134,27 @@ class CausalLM(nn.Module):
         if self.positions is not None:
             x = x + self.positions.at(positions).to(x.dtype)
         lengths = None
-        if self._by_length and isinstance(store, SequenceStore):
+        if self.by_length and isinstance(store, KnowsLengths):
             # Single tokens of several sequences may stand at consecutive positions and yet be no run.
             lengths = store.token_lengths()
-        rotations = [rotary.angles(positions, x.dtype, lengths) for rotary in self._rotaries]
-        for block, which in zip(self.blocks, self._rotary_of_layer, strict=True):
-            x = block(x, None if which is None else rotations[which], store)
+        angles: dict[torch.dtype, list[Rotation]] = {}
+
+        def rotations(dtype: torch.dtype) -> list[Rotation]:
+            if dtype not in angles:
+                angles[dtype] = [rotary.angles(positions, dtype, lengths) for rotary in self._rotaries]
+            return angles[dtype]
+
+        native = self.native if self.native is not None and self.native.serves(x) else None
+        layer = 0
+        while layer < len(self.blocks):
+            together = 0 if native is None else native.in_a_row(layer)
+            if native is not None and together:
+                x = native.run(x, layer, together, rotations(torch.float32), store)
+                layer += together
+                continue
+            which = self.rotary_of_layer[layer]
+            x = self.blocks[layer](x, None if which is None else rotations(x.dtype)[which], store)
+            layer += 1
         return x if self.norm is None else self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -120,6 +162,14 @@ class CausalLM(nn.Module):
         logits: Tensor = self.lm_head(hidden).float()
         cap = self.config.logit_softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def settled_length(self, length: int, settled: int) -> int:
+        """Return the length whose angles a sequence of `length` tokens has, read last with those of `settled`.
+
+        Another one than `settled` means that all its tokens must be read again.
+        """
+        asked = [settled_length(rotary.config.scaling, length, settled) for rotary in self._rotaries]
+        return next((other for other in asked if other != settled), settled)
 
     def new_store(self, *, batch: int = 1, capacity: int) -> SequenceStore:
         """Return an empty store of the model's precision, where the model is."""

@@ -7,7 +7,8 @@ The inference engine's store (`app.transformer.engine.memory`) has the same `att
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,6 +26,41 @@ class KeyValueStore(Protocol):
         `key` and `value` are `[t, num_kv_heads, head_dim]`, rotary already applied. Causal by the lengths that the
         store was told before the forward pass.
         """
+        ...
+
+
+@runtime_checkable
+class KnowsLengths(Protocol):
+    """A store that says how long the sequences are: some rotary positions depend on it."""
+
+    def token_lengths(self) -> Tensor:
+        """Return int64 `[t]`: for each token of this forward pass, the length whose angles its sequence has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the keys and values of a forward pass lie, for code that reads and writes them itself.
+
+    The key of head `h` at position `p` of row `i`'s sequence begins `starts[i] + p · position_stride + h · head_stride`
+    numbers after the layer's address. Each row's own are to be written at its position, all rows' before any is read.
+    """
+
+    keys: Sequence[int]  # addresses, one a layer
+    values: Sequence[int]
+    dtype: torch.dtype
+    starts: Sequence[int]  # one a row of the pass
+    positions: Sequence[int]
+    position_stride: int
+    head_stride: int
+
+
+@runtime_checkable
+class KnowsPlaces(Protocol):
+    """A store that lets others write and read its keys and values: attention in the place of `attend`."""
+
+    def places(self) -> Places | None:
+        """Return where they are for this forward pass; `None` where `attend` must be asked."""
         ...
 
 
@@ -66,6 +102,9 @@ class SequenceStore:
 
     Call `begin` before each forward pass; it says where the new tokens stand.
 
+    `settled` holds for each sequence the length whose rotary angles its tokens get, where those depend on it: 0 is
+    what it has become. Who reads a sequence in parts, or lets it grow, sets it (`rotary.settled_length`).
+
     Args:
         specs: of the model's layers.
         batch: number of sequences.
@@ -90,6 +129,7 @@ class SequenceStore:
             raise InvalidInput(f"batch={batch} and capacity={capacity} must be at least 1")
         self.capacity = capacity
         self.lengths = [0] * batch
+        self.settled = [0] * batch
         # Zeros, not garbage: shorter rows are masked, and 0 · NaN would still be NaN. Pages cost nothing until written.
         self._keys = [
             torch.zeros(batch, spec.num_kv_heads, capacity, spec.head_dim, dtype=dtype, device=device) for spec in specs
@@ -132,9 +172,10 @@ class SequenceStore:
         return ranges[0] if len(ranges) == 1 else torch.cat(ranges)
 
     def token_lengths(self) -> Tensor:
-        """Return int64 `[t]`: for each token of this forward pass, how long its sequence is with it and the others."""
+        """Return int64 `[t]`: for each token of this forward pass, the length whose angles its sequence has."""
         counts = torch.tensor(self._counts, device=self.device)
-        return torch.tensor(self.lengths, device=self.device).repeat_interleave(counts)
+        lengths = [settled or length for settled, length in zip(self.settled, self.lengths, strict=True)]
+        return torch.tensor(lengths, device=self.device).repeat_interleave(counts)
 
     def attend(self, spec: AttentionSpec, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         keys, values = self._keys[spec.layer], self._values[spec.layer]
@@ -161,6 +202,27 @@ class SequenceStore:
             offset += count
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
+    def places(self) -> Places | None:
+        """Return where the keys and values are; `None` where the layers are not alike, or not on the CPU."""
+        first = self._keys[0]
+        if self.device.type != "cpu" or any(keys.shape != first.shape for keys in self._keys):
+            return None
+        sequence, head, position, _ = first.stride()
+        rows = [row for row, count in enumerate(self._counts) for _ in range(count)]
+        return Places(
+            keys=[keys.data_ptr() for keys in self._keys],
+            values=[values.data_ptr() for values in self._values],
+            dtype=first.dtype,
+            starts=[row * sequence for row in rows],
+            positions=[
+                start + number
+                for start, count in zip(self._starts, self._counts, strict=True)
+                for number in range(count)
+            ],
+            position_stride=position,
+            head_stride=head,
+        )
+
     def reorder(self, rows: Sequence[int]) -> None:
         """Keep the sequences `rows`, in that order, repeated where beams fork; the batch gets their number.
 
@@ -179,6 +241,7 @@ class SequenceStore:
                 else:
                     blocks[layer] = block.index_select(0, index)
         self.lengths = [self.lengths[row] for row in rows]
+        self.settled = [self.settled[row] for row in rows]
 
     def truncate(self, row: int, length: int) -> None:
         """Forget the tokens of sequence `row` from position `length` on.
@@ -207,6 +270,7 @@ class SequenceStore:
         for mine, theirs in zip(self._keys + self._values, source._keys + source._values, strict=True):
             mine[row, :, :length] = theirs[source_row, :, :length]
         self.lengths[row] = length
+        self.settled[row] = source.settled[source_row]
 
     def _single(self) -> bool:
         return self._counts.count(1) == len(self._counts)

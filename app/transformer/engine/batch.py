@@ -47,10 +47,8 @@ class Batch:
     ) -> None:
         self._model = model
         self._max_batch = max_batch
-        # Where keys depend on the length of the text, a prompt must be read in one go.
-        self._whole_prompts = not budget.length_free
-        self._chunk = chunk_tokens if budget.length_free else budget.context_tokens
-        self._alone_chunk = alone_chunk_tokens if budget.length_free else budget.context_tokens
+        self._chunk = chunk_tokens
+        self._alone_chunk = alone_chunk_tokens
         self._counters = counters
         total = budget.request_tokens + budget.num_blocks * budget.block_tokens
         self._memory = KeyValueMemory(model.specs, total, dtype=budget.dtype, device=budget.device)
@@ -84,7 +82,7 @@ class Batch:
         extent = self.extents.allocate(waiting.tokens)
         if extent is None:
             return False
-        running = Running(waiting.request, waiting.sequence, extent)
+        running = Running(waiting.request, waiting.sequence, extent, settled=waiting.request.prompt_tokens)
         spans = waiting.request.passages
         if self._passages is not None and spans:
             running.shareable_tokens = spans[0][0]
@@ -116,18 +114,10 @@ class Batch:
         for each in self._running:
             if each.preparing is None and each.pending > 1:
                 self._reuse_prefix(each)
-        steps = plan(
-            self._running,
-            chunk_tokens=self._chunk,
-            alone_chunk_tokens=self._alone_chunk,
-            whole=self._whole_prompts,
-        )
+        steps = plan(self._running, chunk_tokens=self._chunk, alone_chunk_tokens=self._alone_chunk)
         if not steps:
             return
-        # Falling positions: a row that begins where the one before it ended would look like its continuation to
-        # rotary positions that depend on the length of the text.
-        steps.sort(key=lambda step: -step[0].computed)
-        segments = [Segment(each.extent, each.next_positions(count)) for each, count in steps]
+        segments = [Segment(each.extent, each.next_positions(count), each.settled) for each, count in steps]
         positions = [place for segment in segments for place in segment.positions]
         token_ids = [
             each.sequence.history[place]
@@ -188,6 +178,12 @@ class Batch:
         if step.finish_reason is not None:
             assert step.finish_reason != "cancelled"
             self._end(each, step.finish_reason)
+            return
+        length = len(each.sequence.history)
+        settled = self._model.settled_length(length, each.settled)
+        if settled != each.settled:
+            # Its keys have the angles of a shorter text: all of it goes through the model again, like a prompt.
+            each.settled, each.computed = settled, 0
 
     def _end(self, each: Running, reason: EndReason, error: AttestError | None = None) -> None:
         self._running.remove(each)

@@ -18,7 +18,7 @@ from app.transformer.rotary import DynamicScaling, LongRopeScaling
 class MemoryBudget:
     """Rows for requests come first, then rows for prefix blocks; `dtype` and `device` are those of the model's keys.
 
-    `length_free`: keys do not depend on how long the text becomes, so chunks and prefixes change nothing.
+    `length_free`: keys do not depend on how long the text becomes, so that one text's serve another.
     """
 
     context_tokens: int
@@ -44,7 +44,7 @@ class MemoryBudget:
         Raises:
             InvalidInput: a number out of its range, or one request of `max_context_tokens` does not fit.
         """
-        limit = model.config.max_positions
+        limit = model.config.context_tokens
         context = limit if max_context_tokens is None else max_context_tokens
         if not 2 <= context <= limit:
             raise InvalidInput(f"max_context_tokens={context} must be between 2 and the model's {limit} positions")

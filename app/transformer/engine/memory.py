@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from app.errors import InvalidInput
 from app.transformer.causal_attention import AttentionSpec, MaskMemo, attend_one_sequence
+from app.transformer.stores import Places
 
 
 class KeyValueMemory:
@@ -116,6 +117,7 @@ class Segment:
 
     extent: Extent
     positions: Sequence[int]
+    settled: int = 0  # the length whose rotary angles the tokens get, where those depend on it; 0: up to the last one
 
 
 class BatchStore:
@@ -133,6 +135,29 @@ class BatchStore:
         rows = [segment.extent.start + place for segment in segments for place in segment.positions]
         self._rows = torch.tensor(rows, device=memory.keys.device)
         self._masks = MaskMemo()
+
+    def token_lengths(self) -> Tensor:
+        """Return int64 `[t]`: for each token of this pass, the length whose angles its sequence has."""
+        counts = torch.tensor(self._counts, device=self._memory.keys.device)
+        lengths = [segment.settled or segment.positions[-1] + 1 for segment in self._segments]
+        return torch.tensor(lengths, device=counts.device).repeat_interleave(counts)
+
+    def places(self) -> Places | None:
+        """Return where the keys and values of all rows are; `None` when not on the CPU."""
+        keys, values = self._memory.keys, self._memory.values
+        if keys.device.type != "cpu":
+            return None
+        layer, token, head, _ = keys.stride()
+        step = layer * keys.element_size()
+        return Places(
+            keys=range(keys.data_ptr(), keys.data_ptr() + len(keys) * step, step),
+            values=range(values.data_ptr(), values.data_ptr() + len(values) * step, step),
+            dtype=keys.dtype,
+            starts=[segment.extent.start * token for segment in self._segments for _ in segment.positions],
+            positions=[place for segment in self._segments for place in segment.positions],
+            position_stride=token,
+            head_stride=head,
+        )
 
     def attend(self, spec: AttentionSpec, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         keys, values = self._memory.keys[spec.layer], self._memory.values[spec.layer]

@@ -29,6 +29,7 @@ class Running:
     preparing: Iterator[None] | None = None
     reused: frozenset[int] = frozenset()
     shareable_tokens: int = sys.maxsize
+    settled: int = 0  # the length whose rotary angles its keys have, where those depend on it
 
     @property
     def pending(self) -> int:
@@ -110,18 +111,13 @@ class WaitingQueue:
         return removed
 
 
-def plan(
-    running: list[Running], *, chunk_tokens: int, alone_chunk_tokens: int, whole: bool = False
-) -> list[tuple[Running, int]]:
+def plan(running: list[Running], *, chunk_tokens: int, alone_chunk_tokens: int) -> list[tuple[Running, int]]:
     """Return who is in the next forward pass, and with how many tokens.
 
     Everyone who decodes gets one token. Prompts get the rest in turns: the first of them a whole chunk, the next
     whatever of the chunk is left, and so on; who got something goes to the end of `running`, so that a short
     prompt behind a long one waits for one chunk, not for all of it. While somebody decodes, a pass takes at most
     `chunk_tokens` of prompts, so that his next token is not late; otherwise `alone_chunk_tokens`.
-
-    With `whole` no prompt is read in parts: one that does not fit what is left waits for the next pass, where it is
-    first. Both limits must then hold the longest prompt.
     """
     pending = [(each, each.pending) for each in running if each.preparing is None]
     steps = [(each, 1) for each, tokens in pending if tokens == 1]
@@ -129,7 +125,7 @@ def plan(
     for each, tokens in pending:
         if tokens == 1:
             continue
-        if left < 1 or (whole and tokens > left):
+        if left < 1:
             break
         count = min(tokens, left)
         steps.append((each, count))

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.errors import Unavailable
+from app.transformer.native.library import Kernels
+from app.transformer.native.weight import NativeWeight
 from app.transformer.quantization.packed_state import PackedStateModule
 
 _LAYOUT_ROWS = 32  # the number of rows that the layout is chosen for; it serves 1 to thousands equally well
@@ -22,14 +24,17 @@ class PackedBf16Linear(PackedStateModule):
     Args:
         weight: `[out_features, in_features]`, any float dtype, on the CPU.
         bias: `[out_features]` or `None`.
+        kernels: ours, used where the CPU has bfloat16 products; `None`: oneDNN's.
 
     Raises:
         Unavailable: the CPU, or this PyTorch, has no bfloat16 matrix kernel.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, kernels: Kernels | None = None) -> None:
         super().__init__()
-        if not has_bf16_kernel():
+        self._kernels = kernels if kernels is not None and kernels.multiplies_bf16 else None
+        self.native: NativeWeight | None = None
+        if self._kernels is None and not has_bf16_kernel():
             raise Unavailable(
                 "kind='bf16' needs a CPU with AVX-512 (or bfloat16 instructions) and a PyTorch built with oneDNN: "
                 "use kind='int8', or load the model in float32"
@@ -46,11 +51,15 @@ class PackedBf16Linear(PackedStateModule):
 
     def dequantized(self) -> Tensor:
         """Return the weight, bfloat16 `[out_features, in_features]`, in plain order."""
+        if self.native is not None:
+            return self.native.unpacked()
         plain: Tensor = self._packed.to_dense()
         return plain.to(torch.bfloat16)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x` `[…, in_features]`."""
+        if self.native is not None:
+            return self.native.multiply(x)
         rows = x.reshape(-1, self.in_features).to(torch.bfloat16)
         count = len(rows)
         if count < _FEWEST_ROWS:
@@ -63,7 +72,10 @@ class PackedBf16Linear(PackedStateModule):
 
     def _pack(self, weight: Tensor) -> None:
         plain = weight.detach().to(torch.bfloat16).contiguous()
-        self._packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(plain, _LAYOUT_ROWS)
+        if self._kernels is not None:
+            self.native = NativeWeight(self._kernels, "bf16", plain, bias=self.bias)
+        else:
+            self._packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(plain, _LAYOUT_ROWS)
 
     def _unpack(self) -> Tensor:
         return self.dequantized()

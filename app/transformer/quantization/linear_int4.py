@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from app.errors import InvalidInput, Unavailable
+from app.transformer.native.library import INPUTS, Kernels
+from app.transformer.native.weight import NativeWeight
 from app.transformer.quantization.packed_state import PackedStateModule
 
 GROUP_SIZES = (32, 64, 128, 256)
@@ -20,7 +23,7 @@ _SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8)  # ranges tried for each group
 
 
 class Int4Linear(PackedStateModule):
-    """Returns `x · weightᵀ + bias` in `x`'s dtype with 4-bit weights, multiplied in bfloat16.
+    """Returns `x · weightᵀ + bias` in `x`'s dtype with 4-bit weights, multiplied in bfloat16, by our kernels in int8.
 
     `weight[o, i] ≈ (q[o, i] − 8) · scale[g, o] + offset[g, o]`, `g = i // group_size`, `q` in 0 … 15. For each group
     the range (its own, or up to a fifth narrower) with the least squared error is taken.
@@ -29,6 +32,7 @@ class Int4Linear(PackedStateModule):
         weight: `[out_features, in_features]`, float, finite, on the CPU.
         bias: `[out_features]` or `None`.
         group_size: inputs that share a scale: 32, 64, 128 or 256, a divisor of `in_features`.
+        kernels: ours, for groups of 64 and more; `None`: PyTorch's.
 
     Raises:
         InvalidInput: the group size is none of these or does not divide; the weight holds NaN or infinity.
@@ -38,21 +42,25 @@ class Int4Linear(PackedStateModule):
     of Lin et al. 2024, section 3.2 (weights only, no activations).
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, group_size: int = 64) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None = None, *, group_size: int = 64, kernels: Kernels | None = None
+    ) -> None:
         super().__init__()
+        self._kernels = kernels if group_size % INPUTS == 0 else None
+        self.native: NativeWeight | None = None
         self.out_features, self.in_features = weight.shape
         if reason := why_not_int4(self.in_features, group_size):
             raise InvalidInput(reason)
-        if not has_int4_kernel():
+        if self._kernels is None and not has_int4_kernel():
             raise Unavailable("kind='int4' needs PyTorch 2.6 or newer with its 4-bit CPU kernel: use kind='int8'")
         self.group_size = group_size
         if not math.isfinite(float(weight.detach().abs().amax())):
             raise InvalidInput("the weight holds NaN or infinity: it can not be quantized; check the checkpoint")
-        padded = functional.pad(weight.detach(), (0, 0, 0, -self.out_features % _HEIGHT))
+        padded = functional.pad(weight.detach(), (0, 0, 0, self._padding))
         # A few rows at a time: the search works in the cache, and a large head needs no copies of its own size.
         found = [_nearest(part.float().view(len(part), -1, group_size)) for part in torch.split(padded, _ROWS_AT_ONCE)]
         whole, scale, offset = (torch.cat(parts) for parts in zip(*found, strict=True))
-        self.scale_and_offset: Tensor
+        self.scale_and_offset: Tensor | None
         self.bias: Tensor | None
         # Outputs side by side, as the kernel wants them: [groups, out, 2].
         self.register_buffer("scale_and_offset", torch.stack([scale, offset], dim=-1).transpose(0, 1).contiguous())
@@ -64,6 +72,9 @@ class Int4Linear(PackedStateModule):
     @property
     def weight_bytes(self) -> int:
         """Bytes of the weight, its scales and offsets in memory."""
+        if self.native is not None:
+            return self.native.nbytes
+        assert self.scale_and_offset is not None
         return self._packed.nbytes + self.scale_and_offset.nbytes
 
     def dequantized(self) -> Tensor:
@@ -72,6 +83,8 @@ class Int4Linear(PackedStateModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x` `[…, in_features]`."""
+        if self.native is not None:
+            return self.native.multiply(x)
         rows = x.reshape(-1, self.in_features).to(torch.bfloat16).contiguous()
         if len(rows) > _FEW_ROWS:
             out = rows @ self._by_input()
@@ -89,17 +102,23 @@ class Int4Linear(PackedStateModule):
             f"group_size={self.group_size}"
         )
 
+    @property
+    def _padding(self) -> int:
+        return -self.out_features % _HEIGHT
+
     def _by_input(self) -> Tensor:
         """The weight, bfloat16 `[in, out padded]`."""
         # Whole numbers are set in order as bytes; bfloat16 comes last, since each pass over it costs twice as much.
         centred = self._whole_by_input().view(torch.int8).sub_(8)
         inputs, outputs = centred.shape
         grouped = centred.to(torch.bfloat16).view(-1, self.group_size, outputs)
-        scale, offset = self.scale_and_offset.permute(2, 0, 1).unsqueeze(2).contiguous()
+        scale, offset = self._scales().permute(2, 0, 1).unsqueeze(2).contiguous()
         return grouped.mul_(scale).add_(offset).view(inputs, outputs)
 
     def _whole_by_input(self) -> Tensor:
         """The whole numbers 0 … 15, uint8 `[in, out padded]`."""
+        if self.native is not None:
+            return functional.pad(self.native.unpacked(), (0, 0, 0, self._padding), value=8).t()
         height, inputs = _packed_height(), self.in_features
         # A block holds, for each input, one byte for outputs d (low half) and d + height/2 (high half).
         blocks = self._packed.view(-1, inputs, height // 2)
@@ -113,7 +132,37 @@ class Int4Linear(PackedStateModule):
     def _pack(self, weight: Tensor) -> None:
         """Take uint8 `[out padded, in / 2]`: the even input in the low half of a byte, the odd one in the high half."""
         whole = torch.stack([weight & 15, weight >> 4], dim=-1).flatten(1)
+        if self._kernels is not None:
+            # The scales lie between the numbers, so that memory is read in one stretch; they need no other place.
+            self.native = NativeWeight(
+                self._kernels,
+                "int4",
+                whole[: self.out_features],
+                scale=self.scale_and_offset,
+                bias=self.bias,
+                group_size=self.group_size,
+            )
+            self.scale_and_offset = None
+            return
         self._packed: Tensor = torch.ops.aten._convert_weight_to_int4pack_for_cpu(whole.int(), 1)
+
+    def _scales(self) -> Tensor:
+        """Bfloat16 `[groups, out padded, 2]`."""
+        if self.native is not None:
+            return functional.pad(self.native.numbers_and_scales()[1], (0, 0, 0, self._padding))
+        assert self.scale_and_offset is not None
+        return self.scale_and_offset
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "scale_and_offset"] = self._scales()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        if self.native is not None:
+            self.scale_and_offset = self._scales()  # where they are loaded to; packing takes them away again
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        if self.native is not None:
+            self.scale_and_offset = None
 
 
 def why_not_int4(in_features: int, group_size: int) -> str | None:

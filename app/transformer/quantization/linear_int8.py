@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from app.errors import InvalidInput
+from app.transformer.native.library import Kernels
+from app.transformer.native.weight import NativeWeight, WeightKind
 from app.transformer.quantization.int8_kernel import pack_int8
 from app.transformer.quantization.packed_state import PackedStateModule
 
@@ -25,6 +27,7 @@ class DynamicInt8Linear(PackedStateModule):
     Args:
         weight: `[out_features, in_features]`, float, finite, on the CPU.
         bias: `[out_features]` or `None`.
+        kernels: ours, whose activations have a scale for every 64 of a row; `None`: PyTorch's, one for the row.
 
     Raises:
         InvalidInput: the weight holds NaN or infinity.
@@ -32,8 +35,12 @@ class DynamicInt8Linear(PackedStateModule):
     Source: Dettmers et al. 2022, section 2.1 (vector-wise quantization).
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+    _native_kind: WeightKind = "int8_dynamic"
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, kernels: Kernels | None = None) -> None:
         super().__init__()
+        self._kernels = kernels
+        self.native: NativeWeight | None = None
         self.out_features, self.in_features = self.plain_shape = weight.shape[0], weight.shape[1]
         weight = weight.detach()
         scale = weight.abs().amax(dim=1).float() / 127
@@ -56,10 +63,12 @@ class DynamicInt8Linear(PackedStateModule):
 
     def dequantized(self) -> Tensor:
         """Return the weight that the products see, float32 `[out_features, in_features]`."""
-        return self._packed.weight().float() * self.scale.unsqueeze(1)
+        return self._unpack().float() * self.scale.unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply `x` `[…, in_features]`."""
+        if self.native is not None:
+            return self.native.multiply(x)
         rows = x.reshape(-1, self.in_features)
         if len(rows) == 1:
             # One token: its scale is a number that the kernel itself applies. Each small operation saved counts here.
@@ -87,10 +96,13 @@ class DynamicInt8Linear(PackedStateModule):
         return self._packed.multiply(rows, step)
 
     def _pack(self, whole: Tensor) -> None:
-        self._packed = pack_int8(whole, self.scale)
+        if self._kernels is None:
+            self._packed = pack_int8(whole, self.scale)
+        else:
+            self.native = NativeWeight(self._kernels, self._native_kind, whole, scale=self.scale, bias=self.bias)
 
     def _unpack(self) -> Tensor:
-        return self._packed.weight()
+        return self._packed.weight() if self.native is None else self.native.unpacked()
 
 
 class Int8Linear(DynamicInt8Linear):
@@ -103,8 +115,10 @@ class Int8Linear(DynamicInt8Linear):
     Args:
         weight: `[out_features, in_features]`, float, finite, on the CPU.
         bias: `[out_features]` or `None`.
+        kernels: ours, which do the same with a scale for every 64 activations; `None`: PyTorch's.
     """
 
+    _native_kind: WeightKind = "int8"
     note = ""  # why the layer is int8 where int4 was asked for
 
     def _multiply(self, rows: Tensor, step: float) -> Tensor:

@@ -9,6 +9,9 @@ from typing import Literal, get_args
 from torch import nn
 
 from app.errors import InvalidInput
+from app.transformer.causal_lm import CausalLM
+from app.transformer.native.decoder import NativeLayers
+from app.transformer.native.library import Kernels
 from app.transformer.quantization.linear_bf16 import PackedBf16Linear
 from app.transformer.quantization.linear_int4 import GROUP_SIZES, Int4Linear, why_not_int4
 from app.transformer.quantization.linear_int8 import DynamicInt8Linear, Int8Linear
@@ -31,7 +34,14 @@ class QuantizedLayer:
     note: str = ""
 
 
-def quantize(model: nn.Module, kind: Kind, *, group_size: int = 64, keep: Collection[str] = ()) -> nn.Module:
+def quantize(
+    model: nn.Module,
+    kind: Kind,
+    *,
+    group_size: int = 64,
+    keep: Collection[str] = (),
+    kernels: Kernels | None = None,
+) -> nn.Module:
     """Return `model` itself (a lone `nn.Linear`: its replacement) with every `nn.Linear` in the smaller form.
 
     Embeddings and norms stay as they are: they are read a row at a time. A head that shares its weight with the
@@ -44,6 +54,8 @@ def quantize(model: nn.Module, kind: Kind, *, group_size: int = 64, keep: Collec
         kind: "bf16" packs, "int8" and "int4" shrink weights only, "int8_dynamic" also rounds activations to int8.
         group_size: inputs that share a scale, for "int4" only: 32, 64, 128 or 256.
         keep: names of layers (`lm_head`, `blocks.0.attention.out_proj`) that stay as they are.
+        kernels: our own (`app.transformer.native`); with them, layers of a merged decoder run as one call each where
+            they can. `None`: PyTorch's.
 
     Raises:
         InvalidInput: unknown kind or group size, a name in `keep` that is no linear layer, weights not on the CPU or
@@ -61,15 +73,17 @@ def quantize(model: nn.Module, kind: Kind, *, group_size: int = 64, keep: Collec
     if elsewhere:
         raise InvalidInput(f"the model is on {sorted(elsewhere)}: quantized kernels run on the CPU; call model.cpu()")
     if type(model) is nn.Linear:
-        return model if keep else _replacement("", model, kind, group_size)
+        return model if keep else _replacement("", model, kind, group_size, kernels)
     made: dict[int, nn.Module] = {}  # a layer used in two places stays one layer
     for name, layer in linears.items():
         if name in keep:
             continue
         if id(layer) not in made:
-            made[id(layer)] = _replacement(name, layer, kind, group_size)
+            made[id(layer)] = _replacement(name, layer, kind, group_size, kernels)
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, made[id(layer)])
+    if kernels is not None and isinstance(model, CausalLM):
+        model.native = NativeLayers(model, kernels)
     return model
 
 
@@ -102,17 +116,17 @@ def weight_bytes(model: nn.Module) -> int:
     return packed + sum(tensors.values())
 
 
-def _replacement(name: str, layer: nn.Linear, kind: Kind, group_size: int) -> nn.Module:
+def _replacement(name: str, layer: nn.Linear, kind: Kind, group_size: int, kernels: Kernels | None) -> nn.Module:
     weight, bias = layer.weight, layer.bias
     try:
         if kind == "bf16":
-            return PackedBf16Linear(weight, bias)
+            return PackedBf16Linear(weight, bias, kernels=kernels)
         if kind == "int8_dynamic":
-            return DynamicInt8Linear(weight, bias)
+            return DynamicInt8Linear(weight, bias, kernels=kernels)
         reason = why_not_int4(layer.in_features, group_size) if kind == "int4" else ""
         if kind == "int4" and reason is None:
-            return Int4Linear(weight, bias, group_size=group_size)
-        made = Int8Linear(weight, bias)
+            return Int4Linear(weight, bias, group_size=group_size, kernels=kernels)
+        made = Int8Linear(weight, bias, kernels=kernels)
         made.note = reason or ""
         return made
     except InvalidInput as error:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.transformer.decoding.generate import generate
 from app.transformer.decoding.params import SamplingParams
 from app.transformer.engine.engine import Engine
-from app.transformer.rotary import DynamicScaling
+from app.transformer.rotary import DynamicScaling, LongRopeScaling, RotaryScaling
 from tests.unit.transformer.engine.tiny import BYTES_PER_TOKEN, CONTEXT, greedy_alone, random_prompt, tiny_model
 
 WAIT_S = 60.0
@@ -107,8 +108,15 @@ def test_log_probabilities_are_the_models_own() -> None:
         assert [token for token, _ in top] == row.topk(2).indices.tolist()
 
 
-def test_positions_that_depend_on_the_length_are_read_in_one_go_and_not_remembered() -> None:
-    model = tiny_model(scaling=DynamicScaling(factor=4.0, max_positions=16))
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        DynamicScaling(factor=4.0, max_positions=16),
+        LongRopeScaling((1.0, 1.2, 1.5, 2.0), (1.0, 3.0, 6.0, 9.0), original_max_positions=16, attention_factor=1.1),
+    ],
+)
+def test_texts_that_outgrow_their_angles_are_read_again_and_not_remembered(scaling: RotaryScaling) -> None:
+    model = tiny_model(scaling=scaling)
     chosen = random.Random(3)
     prompts = [random_prompt(chosen, tokens) for tokens in (30, 31, 12, 29)]
     prompts.append([*prompts[0], 3, 4])
@@ -118,4 +126,6 @@ def test_positions_that_depend_on_the_length_are_read_in_one_go_and_not_remember
         requests = [engine.submit(prompt, SamplingParams(max_tokens=10, temperature=0.0)) for prompt in prompts]
         got = [list(request.result(WAIT_S).token_ids) for request in requests]
         assert engine.statistics().prefix_tokens == 0
-    assert got == [greedy_alone(model, prompt, 10) for prompt in prompts]
+    # The third one outgrows its 16 tokens on the way, beside others that are read in parts.
+    greedy = SamplingParams(max_tokens=10, temperature=0.0)
+    assert got == [list(generate(model, [prompt], greedy)[0].token_ids) for prompt in prompts]

@@ -37,15 +37,6 @@ def test_alone_a_prompt_gets_the_larger_chunk_and_leaves_the_rest_to_the_next() 
     assert counts(plan(list(order), chunk_tokens=10, alone_chunk_tokens=40), order) == [30, 10, 0]
 
 
-def test_whole_prompts_wait_for_a_pass_that_holds_them() -> None:
-    order = [running(30), running(25), running(8), running(9, 8)]
-    line = list(order)
-    assert counts(plan(line, chunk_tokens=40, alone_chunk_tokens=40, whole=True), order) == [30, 0, 0, 1]
-    # Nobody overtakes: the eight tokens would have fitted, but the one before them is next.
-    rest = [each for each in line if each is not order[0]]
-    assert counts(plan(rest, chunk_tokens=40, alone_chunk_tokens=40, whole=True), order) == [0, 25, 8, 1]
-
-
 def test_prompts_take_turns() -> None:
     long, short = running(100), running(5)
     line = [long, short]
