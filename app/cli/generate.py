@@ -41,6 +41,13 @@ def generate(
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the most probable token each time.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Sample from the fewest tokens that reach this probability.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Above 1 makes tokens that were there less probable; unset: as the makers say.")
+    ] = None,
+    no_repeat_ngram_size: Annotated[
+        int | None, typer.Option(help="No so many tokens come twice in this order; unset: as the makers say.")
+    ] = None,
+    min_tokens: Annotated[int | None, typer.Option(help="No end before; unset: as the makers say.")] = None,
     dtype: Annotated[
         Literal["auto", "fp32", "bf16", "int8", "int4"], typer.Option(help="Precision of the weights.")
     ] = "auto",
@@ -55,8 +62,15 @@ def generate(
     settings = quiet_settings(home)
     text = sys.stdin.read() if prompt == "-" else prompt
     folder = find_model(model, settings.home / "models", download=settings.generation.local.download)
+    limits = {
+        "repetition_penalty": repetition_penalty,
+        "no_repeat_ngram_size": no_repeat_ngram_size,
+        "min_tokens": min_tokens,
+    }
     options = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
-    written = _write(folder, text, options, dtype, chat=chat, quiet=as_json)
+    options |= {name: value for name, value in limits.items() if value is not None}
+    kernels = settings.generation.local.native_kernels
+    written = _write(folder, text, options, dtype, chat=chat, quiet=as_json, native_kernels=kernels)
     if as_json:
         fields = {name: getattr(written, name) for name in Written.__dataclass_fields__}
         print(json.dumps(fields, ensure_ascii=False))
@@ -68,16 +82,21 @@ def generate(
     )
 
 
-def _write(folder: Path, text: str, options: dict[str, Any], dtype: Any, *, chat: bool, quiet: bool) -> Written:
+def _write(
+    folder: Path, text: str, options: dict[str, Any], dtype: Any, *, chat: bool, quiet: bool, native_kernels: Any
+) -> Written:
     import time
 
     from app.generation.local import cache_bytes_for, load_language_model, start_engine
     from app.transformer.decoding.params import SamplingParams
     from app.types import Message
 
-    params = SamplingParams(**options)
+    SamplingParams(**options)  # refuses what can not be before the weights are read
     started = time.monotonic()
-    model = load_language_model(folder, dtype=dtype)
+    model = load_language_model(folder, dtype=dtype, native_kernels=native_kernels)
+    params = SamplingParams(**{**model.defaults.limits(options["max_tokens"]), **options})
+    if model.ignored:
+        print(f"settings of {model.name} that do nothing here: {', '.join(model.ignored)}", file=sys.stderr)
     prompt_ids = model.prompt_ids([Message("user", text)]) if chat else model.tokenizer.encode(text)
     context = _context(model, len(prompt_ids), params.max_tokens)
     engine = start_engine(
@@ -110,7 +129,7 @@ def _write(folder: Path, text: str, options: dict[str, Any], dtype: Any, *, chat
 
 def _context(model: LanguageModel, prompt_tokens: int, max_tokens: int) -> int:
     """Tokens of memory for this prompt and its text. Raises `InvalidInput` where the model can not take them."""
-    limit = model.model.config.max_positions
+    limit = model.model.config.context_tokens
     if prompt_tokens == 0:
         raise InvalidInput("the prompt holds no token: write something, or add --chat")
     if prompt_tokens >= limit:

@@ -73,7 +73,7 @@ def look_at(folder: Path) -> FoundModel:
         tensors = {id(each): each for each in loaded.model.parameters()}
         kind, parameters = loaded.kind, sum(each.numel() for each in tensors.values())
         dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-        context = getattr(loaded.config, "max_positions", None)
+        context = getattr(loaded.config, "context_tokens", getattr(loaded.config, "max_positions", None))
         chat = load_tokenizer(folder).template is not None
         runs, reason = (
             ("generate", "") if kind == "causal" else ("load", f"an {kind} model does not write from a prompt")

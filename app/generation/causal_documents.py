@@ -53,7 +53,7 @@ class CausalDocuments:
         if not prompts or not all(prompts) or not eos_token_ids:
             raise InvalidInput("prompts must be one or more lists of token ids, eos_token_ids name at least one token")
         longest = max(len(prompt) for prompt in prompts)
-        context = model.config.max_positions if context_tokens is None else context_tokens
+        context = model.config.context_tokens if context_tokens is None else context_tokens
         if longest >= context:
             raise TooLarge(
                 f"a passage's prompt has {longest} tokens, and the model takes {context} with its answer: ask a "
@@ -148,6 +148,8 @@ class CausalDocuments:
             return
         shared = _common_prefix(self._prompts)
         base = self._model.new_store(batch=self.num_documents, capacity=self._longest)
+        # Angles that depend on the length are those of the longest text from the start: nothing is read again.
+        base.settled = [self._longest + self.max_tokens] * self.num_documents
         states = []
         for row, prompt in enumerate(self._prompts):
             begun = shared if row else 0

@@ -78,6 +78,27 @@ class Rotation(NamedTuple):
     sin: Tensor
 
 
+# How much longer a sequence under `DynamicScaling` may grow before its keys are computed anew.
+DYNAMIC_GROWTH = 1 / 16
+
+
+def settled_length(scaling: RotaryScaling | None, length: int, settled: int) -> int:
+    """Return the length whose angles a sequence of `length` tokens has: `settled`, of its last reading, or its own.
+
+    Keys that were turned by one set of angles and queries that are turned by another do not know their distance, so
+    a result other than `settled` asks for the whole sequence to be read again. LongRoPE asks once, where the sequence
+    outgrows its original length, as `transformers` does for Phi-3. The base of `DynamicScaling` would ask at every
+    token past `max_positions` (Peng et al. 2023, 3.3; with its cache, `transformers` lets old keys keep their old
+    angles, which is another function than its own without): it asks when the sequence has grown by `DYNAMIC_GROWTH`.
+    """
+    if isinstance(scaling, LongRopeScaling):
+        past = scaling.original_max_positions
+        return settled if (settled > past) == (length > past) else length
+    if isinstance(scaling, DynamicScaling) and length > scaling.max_positions:
+        return settled if scaling.max_positions < settled and length <= settled * (1 + DYNAMIC_GROWTH) else length
+    return settled
+
+
 class Rotary:
     """Returns the angles of positions; no module, since `model.to(bfloat16)` would round the wavelengths.
 

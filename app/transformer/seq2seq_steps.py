@@ -66,6 +66,10 @@ class Seq2SeqSteps:
         return [self._start for _ in self._sources]
 
     @property
+    def sources(self) -> Sequence[Sequence[int]]:
+        return self._sources
+
+    @property
     def room_tokens(self) -> Sequence[int]:
         return [self._room for _ in self._sources]
 

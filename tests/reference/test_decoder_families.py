@@ -14,9 +14,13 @@ import torch
 import transformers
 from torch import Tensor
 
+from app.transformer import rotary
 from app.transformer.causal_lm import CausalLM, greedy
 from app.transformer.checkpoints.loading import LoadedModel, load_model
 from app.transformer.checkpoints.saving import save_model
+from app.transformer.decoding.generate import CausalSteps, decode, generate
+from app.transformer.decoding.params import SamplingParams
+from app.transformer.engine.engine import Engine
 from app.transformer.fuse import fuse, unfuse
 from app.transformer.stores import DenseStore
 
@@ -209,6 +213,51 @@ def test_greedy_output_is_theirs(theirs: Any, ours: CausalLM) -> None:
     ]
     assert greedy(ours, prompts, 9) == expected
     assert greedy(ours, prompts[1:2], 9) == expected[1:2]
+
+
+def _grown(theirs: Any, prompts: list[list[int]], tokens: int, **settings: Any) -> list[list[int]]:
+    """Their greedy continuation of each prompt alone; nothing is left of the text before it."""
+    fixed = {"max_new_tokens": tokens, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    return [
+        copy.deepcopy(theirs).generate(torch.tensor([prompt]), **fixed, **settings)[0][len(prompt) :].tolist()
+        for prompt in prompts
+    ]
+
+
+@pytest.mark.parametrize("case", ["phi-3, long"])
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_a_text_that_outgrows_its_original_length_while_it_is_written(
+    theirs: Any, ours: CausalLM, use_cache: bool
+) -> None:
+    prompts = _prompts(3, 8, 6, 20)  # the original length is 8; the last one is past it from the start
+    expected = _grown(theirs, prompts, 12, use_cache=use_cache)
+    params = SamplingParams(12, temperature=0.0)
+    assert [list(each.token_ids) for each in generate(ours, prompts, params)] == expected
+    steps = CausalSteps(ours, prompts, max_tokens=12, prefill_chunk_tokens=3)  # in chunks, and read again in chunks
+    assert [list(each.token_ids) for each in decode(steps, params)] == expected
+    with Engine(ours, None, cache_bytes=1 << 20, prefill_chunk_tokens=4, alone_chunk_tokens=4, threads=1) as engine:
+        requests = [engine.submit(prompt, params) for prompt in prompts]
+        assert [list(request.result(60.0).token_ids) for request in requests] == expected
+
+
+@pytest.mark.parametrize("case", ["phi-3, long"])
+def test_beams_that_outgrow_the_original_length(theirs: Any, ours: CausalLM) -> None:
+    prompts = _prompts(5, 7)
+    expected = _grown(theirs, prompts, 9, num_beams=3, use_cache=False)
+    assert [list(each.token_ids) for each in generate(ours, prompts, SamplingParams(9, num_beams=3))] == expected
+
+
+@pytest.mark.parametrize("case", ["llama, dynamic"])
+def test_dynamic_positions_are_theirs_without_a_cache(
+    theirs: Any, ours: CausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ours.config.context_tokens == 16  # twice the 8 positions that it was trained for
+    prompts = _prompts(3, 8, 11)
+    expected = _grown(theirs, prompts, 5, use_cache=False)
+    expected[0] += _grown(theirs, [[*prompts[0], *expected[0]]], 8, use_cache=False)[0]
+    monkeypatch.setattr(rotary, "DYNAMIC_GROWTH", 0.0)  # read again at every token past the 8
+    params = [SamplingParams(tokens, temperature=0.0) for tokens in (13, 5, 5)]
+    assert [list(each.token_ids) for each in generate(ours, prompts, params)] == expected
 
 
 def test_saved_back_it_is_the_same_folder(theirs: Any, folder: Path, loaded: LoadedModel, tmp_path: Path) -> None:

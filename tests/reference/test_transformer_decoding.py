@@ -50,6 +50,7 @@ class TheirSteps:
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], sources: Tensor | None = None) -> None:
         self._model = model
         self.prompts = [list(prompt) for prompt in prompts]
+        self.sources = self.prompts if sources is None else sources.tolist()
         self.room_tokens = [1000] * len(prompts)
         self._rows = [list(prompt) for prompt in prompts]
         self._sources = sources
@@ -239,6 +240,43 @@ def test_greedy_equals_transformers(kind: str, penalty: float) -> None:
         ours = decode(steps_for(model, inputs), params, eos_token_ids=ends)
         assert [list(each.token_ids) for each in ours] == theirs
         assert [each.finish_reason for each in ours] == ["stop" if row[-1] in ends else "length" for row in theirs]
+
+
+BANS: dict[str, dict[str, Any]] = {
+    "no bigram twice": {"no_repeat_ngram_size": 2},
+    "no token twice": {"no_repeat_ngram_size": 1, "repetition_penalty": 1.2},
+    "no trigram twice, long": {"no_repeat_ngram_size": 3, "min_length": 9},
+    "nothing of the source": {"encoder_no_repeat_ngram_size": 1},
+    "no bigram of the source": {"encoder_no_repeat_ngram_size": 2, "no_repeat_ngram_size": 4},
+    "suppressed": {"suppress_tokens": [20, 33, 41, 50, 18], "min_new_tokens": 3},
+}
+
+
+def bad_words_of(rows: list[list[int]], ends: Sequence[int]) -> list[list[int]]:
+    """Words out of what the model would write by itself, and an ending token, which can't be one."""
+    long = max(rows, key=len)
+    return [word for word in ([long[0]], long[1:3], long[2:5], [ends[0]]) if word]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "bart", "t5"])
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_bans_equal_transformers(kind: str, num_beams: int) -> None:
+    model = tiny_model(kind)
+    ends = ends_of(model)[:1]
+    changed = set()
+    for seed in range(2):
+        inputs = inputs_of(seed)
+        plain, _ = their_answer(model, inputs, ends, num_beams=num_beams, max_new_tokens=12)
+        words = {"bad_words_ids": bad_words_of(plain, ends), "repetition_penalty": 1.1}
+        cases = {**BANS, "bad words": words, "normalised again": {**words, "renormalize_logits": True}}
+        for name, settings in cases.items():
+            theirs, _ = their_answer(model, inputs, ends, num_beams=num_beams, max_new_tokens=12, **settings)
+            named = {"min_tokens" if key == "min_new_tokens" else key: value for key, value in settings.items()}
+            params = SamplingParams(12, temperature=0.0, num_beams=num_beams, **named)
+            ours = decode(steps_for(model, inputs), params, eos_token_ids=ends)
+            assert [list(each.token_ids) for each in ours] == theirs, name
+            changed |= {name} if theirs != plain else set()
+    assert len(changed) >= 4, changed  # the settings did something
 
 
 @pytest.mark.parametrize("spread", [0.3, 2.0, 8.0])

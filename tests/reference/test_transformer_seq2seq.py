@@ -135,6 +135,21 @@ def test_beam_search_equals_transformers(
     assert got == expected
 
 
+@pytest.mark.parametrize("name", ["bart forced", "t5 v1.1"])
+def test_what_the_makers_say_is_obeyed_as_there(tmp_path: Path, name: str) -> None:
+    theirs = theirs_in(tmp_path, name)
+    said = {"num_beams": 3, "length_penalty": 2.0, "early_stopping": True, "min_length": 9, "max_length": 14}
+    bans = {"no_repeat_ngram_size": 2, "encoder_no_repeat_ngram_size": 3, "bad_words_ids": [[7, 9], [31]]}
+    free = theirs_generates(theirs, max_new_tokens=13)
+    theirs.generation_config.update(**said, **bans)
+    theirs.save_pretrained(tmp_path)
+    expected = theirs_generates(theirs)
+    loaded = load_model(tmp_path)
+    assert loaded.generation.max_length == 14
+    assert loaded.generation.unsupported == ()
+    assert ours_generates(loaded, SOURCES, loaded.generation.params(14 - 1)) == expected != free
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_what_we_save_is_the_same_model_there(tmp_path: Path, name: str) -> None:
     theirs = theirs_in(tmp_path / "theirs", name)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from app.errors import Unavailable
+from app.transformer.decoding.bans import Bans
 from app.transformer.decoding.params import EarlyStopping, SamplingParams
 from app.transformer.decoding.penalties import SeenTokens
 from app.transformer.decoding.steps import StepModel
@@ -123,7 +124,7 @@ def beam_search(
 
     Args:
         steps: not started yet.
-        params: one for each prompt; `max_tokens`, the penalties and `min_tokens` count.
+        params: one for each prompt; `max_tokens`, the penalties and the bans count.
         eos_token_ids: the model's ending tokens.
         cancelled: asked with a prompt's place before every step; a cancelled prompt gives what it has.
 
@@ -132,6 +133,7 @@ def beam_search(
     """
     groups = [_new_group(each, room, eos_token_ids) for each, room in zip(params, steps.room_tokens, strict=True)]
     prompts = [list(prompt) for prompt in steps.prompts]
+    bans = [Bans(each, eos_token_ids, source) for each, source in zip(params, steps.sources, strict=True)]
     live = [place for place in range(len(groups)) if not cancelled(place)]
     if not live:
         return [group.best() for group in groups]
@@ -141,7 +143,7 @@ def beam_search(
         kept_rows: list[int] = []
         for place in live:
             mine = [row for row, owner in enumerate(rows) if owner == place]
-            continuations = _continuations(groups[place], logits[mine], prompts[place], params[place])
+            continuations = _continuations(groups[place], logits[mine], prompts[place], params[place], bans[place])
             kept_rows += [mine[parent] for parent in groups[place].advance(continuations)]
         live = [place for place in live if not groups[place].done and not cancelled(place)]
         if not live:
@@ -154,14 +156,14 @@ def beam_search(
 
 
 def _continuations(
-    group: BeamGroup, logits: Tensor, prompt: Sequence[int], params: SamplingParams
+    group: BeamGroup, logits: Tensor, prompt: Sequence[int], params: SamplingParams, bans: Bans
 ) -> list[Continuation]:
     """Return the best continuations of `group`, best first; `logits` `[live, vocab_size]`."""
     logprobs = torch.log_softmax(logits, dim=1)
     if bool(torch.isnan(logprobs).any()):
         raise Unavailable("the model's logits are not finite: its weights are damaged, or their type is too narrow")
     totals = torch.tensor([[hypothesis.total] for hypothesis in group.live], device=logits.device)
-    sums = (_edited(logprobs, group, prompt, params) + totals).flatten()
+    sums = (_edited(logprobs, group, prompt, params, bans) + totals).flatten()
     values, places = sums.topk(min(group.candidates, sums.shape[0]))
     vocab_size = logits.shape[1]
     return [
@@ -171,21 +173,23 @@ def _continuations(
     ]
 
 
-def _edited(logprobs: Tensor, group: BeamGroup, prompt: Sequence[int], params: SamplingParams) -> Tensor:
-    """Return `logprobs` after penalties and `min_tokens`; as in `transformers`, not normalised again."""
-    early = len(group.live[0].token_ids) < params.min_tokens
-    if not (params.penalized or early):
+def _edited(logprobs: Tensor, group: BeamGroup, prompt: Sequence[int], params: SamplingParams, bans: Bans) -> Tensor:
+    """Return `logprobs` after penalties and bans; as in `transformers`, normalised again only where that is asked."""
+    generated = len(group.live[0].token_ids)
+    banned = bans.active(generated, len(prompt))
+    if not (params.penalized or banned):
         return logprobs
     logprobs = logprobs.clone()
-    if params.penalized:
-        for row, hypothesis in zip(logprobs, group.live, strict=True):
+    for row, hypothesis in zip(logprobs, group.live, strict=True):
+        history = [*prompt, *hypothesis.token_ids]
+        if params.penalized:
             seen = SeenTokens()
             seen.update(prompt)
-            seen.update([*prompt, *hypothesis.token_ids])
+            seen.update(history)
             seen.penalize(row, params)
-    if early and group.ends:
-        logprobs[:, torch.tensor(sorted(group.ends), device=logprobs.device)] = -torch.inf
-    return logprobs
+        if banned:
+            bans.apply(row, history, generated)
+    return torch.log_softmax(logprobs, dim=1) if params.renormalize_logits else logprobs
 
 
 def _new_group(params: SamplingParams, room_tokens: int, eos_token_ids: Sequence[int]) -> BeamGroup:

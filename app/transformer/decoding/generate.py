@@ -88,8 +88,9 @@ def decode(
             detokenizer=detokenizer,
             constraint=_compiled(each, grammars),
             room_tokens=room,
+            source_ids=source,
         )
-        for prompt, each, room in zip(steps.prompts, every, steps.room_tokens, strict=True)
+        for prompt, each, room, source in zip(steps.prompts, every, steps.room_tokens, steps.sources, strict=True)
     ]
     report = on_step or (lambda _row, _step: None)
     if True in beams:

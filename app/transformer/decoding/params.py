@@ -90,6 +90,12 @@ class SamplingParams:
         stop_token_ids: tokens that end it, besides the model's own.
         ignore_eos: go on past the model's own ending tokens, for measurements.
         min_tokens: no ending token before this many tokens.
+        min_length: the same, the prompt (of an encoder–decoder: the start of its target) counted with them.
+        no_repeat_ngram_size: no n-gram of so many tokens comes twice in prompt and text; 0 allows it.
+        encoder_no_repeat_ngram_size: the text has no n-gram of so many tokens that the encoder's input has (where there
+            is no encoder: the prompt).
+        bad_words_ids: sequences of tokens that are not completed.
+        suppress_tokens: tokens that are never taken.
         logprobs: how many of the most probable tokens to report with each token, at most 20.
         logprobs_of: "model": of the model's own distribution, before anything here (as OpenAI reports them);
             "sampled": of the distribution that was drawn from.
@@ -97,6 +103,7 @@ class SamplingParams:
         length_penalty: beams are ranked by log-probability / tokens ** length_penalty.
         early_stopping: True ends a beam search when `num_beams` are finished, False when no live beam looks better
             at its present length, "never" when none can become better.
+        renormalize_logits: beams add log-probabilities that are normalised again after penalties and bans.
         grammar: what the text must look like.
 
     Raises:
@@ -119,17 +126,24 @@ class SamplingParams:
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     min_tokens: int = 0
+    min_length: int = 0
+    no_repeat_ngram_size: int = 0
+    encoder_no_repeat_ngram_size: int = 0
+    bad_words_ids: tuple[tuple[int, ...], ...] = ()
+    suppress_tokens: tuple[int, ...] = ()
     logprobs: int = 0
     logprobs_of: Literal["model", "sampled"] = "model"
     num_beams: int = 1
     length_penalty: float = 1.0
     early_stopping: EarlyStopping = False
+    renormalize_logits: bool = False
     grammar: GrammarSpec | None = None
 
     def __post_init__(self) -> None:
         stop: object = self.stop
         object.__setattr__(self, "stop", (stop,) if isinstance(stop, str) else tuple(self.stop))
         object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids))
+        object.__setattr__(self, "suppress_tokens", tuple(self.suppress_tokens))
         self._whole("max_tokens", 1, None)
         self._number("temperature", 0.0, 100.0)
         self._whole("top_k", 0, None)
@@ -139,6 +153,9 @@ class SamplingParams:
         self._number("presence_penalty", -2.0, 2.0)
         self._number("frequency_penalty", -2.0, 2.0)
         self._whole("min_tokens", 0, self.max_tokens)
+        self._whole("min_length", 0, None)
+        self._whole("no_repeat_ngram_size", 0, None)
+        self._whole("encoder_no_repeat_ngram_size", 0, None)
         self._whole("logprobs", 0, _MOST_TOP_LOGPROBS)
         self._whole("num_beams", 1, _MOST_BEAMS)
         self._number("length_penalty", -100.0, 100.0)
@@ -146,8 +163,15 @@ class SamplingParams:
             raise InvalidInput(f"seed={self.seed!r} must be a whole number or None")
         if len(self.stop) > _MOST_STOP_STRINGS or not all(isinstance(text, str) and text for text in self.stop):
             raise InvalidInput(f"stop={self.stop!r} must be at most {_MOST_STOP_STRINGS} texts, none of them empty")
-        if not all(isinstance(token, int) and token >= 0 for token in self.stop_token_ids):
-            raise InvalidInput(f"stop_token_ids={self.stop_token_ids!r} must be token ids, 0 or more")
+        for name in ("stop_token_ids", "suppress_tokens"):
+            if not _are_tokens(getattr(self, name)):
+                raise InvalidInput(f"{name}={getattr(self, name)!r} must be token ids, 0 or more")
+        words: object = self.bad_words_ids
+        if not isinstance(words, list | tuple) or not all(
+            isinstance(word, list | tuple) and word and _are_tokens(word) for word in words
+        ):
+            raise InvalidInput(f"bad_words_ids={words!r} must be lists of token ids, none of them empty")
+        object.__setattr__(self, "bad_words_ids", tuple(tuple(word) for word in words))
         if self.logprobs_of not in ("model", "sampled"):
             raise InvalidInput(f"logprobs_of={self.logprobs_of!r} must be 'model' or 'sampled'")
         if self.early_stopping not in (True, False, "never"):
@@ -185,3 +209,7 @@ class SamplingParams:
         if not good or not least <= value <= most or (open_below and value == least):
             lower = "above" if open_below else "at least"
             raise InvalidInput(f"{name}={value!r} must be a number, {lower} {least:g} and at most {most:g}")
+
+
+def _are_tokens(ids: Sequence[object]) -> bool:
+    return all(isinstance(token, int) and not isinstance(token, bool) and token >= 0 for token in ids)

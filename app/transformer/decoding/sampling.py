@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.errors import AttestError, Unavailable
+from app.transformer.decoding.bans import Bans
 from app.transformer.decoding.candidates import candidates, unfiltered
 from app.transformer.decoding.params import SamplingParams
 from app.transformer.decoding.penalties import SeenTokens
@@ -50,17 +51,26 @@ class Sampler:
         params: of the request.
         eos_token_ids: the model's ending tokens, which `min_tokens` and `ignore_eos` hold back.
         constraint: of this sequence alone; it advances with every token chosen.
+        source: what `encoder_no_repeat_ngram_size` looks at.
+        prompt_tokens: length of the first history, which `min_length` counts.
     """
 
     def __init__(
-        self, params: SamplingParams, *, eos_token_ids: Sequence[int] = (), constraint: Constraint | None = None
+        self,
+        params: SamplingParams,
+        *,
+        eos_token_ids: Sequence[int] = (),
+        constraint: Constraint | None = None,
+        source: Sequence[int] = (),
+        prompt_tokens: int = 0,
     ) -> None:
         self.params = params
         self.constraint = constraint
         # Python keeps the numbers of a seed the same over its versions; torch does not over its own.
         self._random = random.Random(params.seed)
         self._seen = SeenTokens() if params.penalized else None
-        self._ends = sorted({*eos_token_ids, *params.stop_token_ids})
+        self._bans = Bans(params, eos_token_ids, source)
+        self._prompt_tokens = prompt_tokens
         self._chosen = 0
         self._failure: AttestError | None = None
 
@@ -77,10 +87,11 @@ class Sampler:
     @property
     def edits(self) -> bool:
         """Whether the next call changes logits before it chooses."""
-        return self._seen is not None or self.constraint is not None or self._chosen < self.params.min_tokens
+        banned = self._bans.active(self._chosen, self._prompt_tokens)
+        return banned or self._seen is not None or self.constraint is not None
 
     def edit(self, logits: Tensor, history: Sequence[int]) -> None:
-        """Apply penalties, constraint and `min_tokens` to `logits` `[vocab_size]` in place.
+        """Apply penalties, constraint and bans to `logits` `[vocab_size]` in place.
 
         Raises:
             AttestError: the constraint could not take the token before this one.
@@ -99,11 +110,7 @@ class Sampler:
                     "whose tokenizer can spell every byte"
                 )
             logits.masked_fill_(~mask, -math.inf)
-        if self._chosen < self.params.min_tokens and self._ends:
-            ends = torch.tensor([token for token in self._ends if token < logits.shape[0]], device=logits.device)
-            without = logits.index_fill(0, ends, -math.inf)
-            if bool(without.max() > -math.inf):  # a constraint that has come to its end goes first
-                logits.copy_(without)
+        self._bans.apply(logits, history, self._chosen)
 
     def uniform(self) -> float:
         """Return the next of the sequence's own random numbers, in [0, 1)."""

@@ -51,6 +51,7 @@ class GeneratedSequence:
         detokenizer: of the model; None gives no text, and then stop strings can't be seen.
         constraint: of this sequence alone.
         room_tokens: most tokens that the model has room for; None: no bound but `params.max_tokens`.
+        source_ids: what an encoder has read; None: the prompt is the source.
     """
 
     def __init__(
@@ -62,10 +63,17 @@ class GeneratedSequence:
         detokenizer: Detokenizer | None = None,
         constraint: Constraint | None = None,
         room_tokens: int | None = None,
+        source_ids: Sequence[int] | None = None,
     ) -> None:
         self.params = params
-        self.sampler = Sampler(params, eos_token_ids=eos_token_ids, constraint=constraint)
         self.history = list(prompt_ids)
+        self.sampler = Sampler(
+            params,
+            eos_token_ids=eos_token_ids,
+            constraint=constraint,
+            source=prompt_ids if source_ids is None else source_ids,
+            prompt_tokens=len(self.history),
+        )
         self.finish_reason: FinishReason | None = None
         self._prompt_tokens = len(self.history)
         self._limit = params.max_tokens if room_tokens is None else min(params.max_tokens, room_tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,31 @@ def test_a_chat_prompt_goes_through_the_template(tiny: Path, capsys: pytest.Capt
         assert generate("--model", str(tiny), "--prompt", "Hi", "--json", *more) == 0
         into.append(json.loads(capsys.readouterr().out)["prompt_tokens"])
     assert chat[0] == plain[0] + 3  # <|user|> … <|end|> <|assistant|>
+
+
+def test_the_makers_limits_hold_unless_the_caller_says_otherwise(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "said"
+    shutil.copytree(tiny, folder)
+
+    def tokens(*more: str) -> tuple[list[int], str]:
+        common = ("--model", str(folder), "--prompt", "The bridge", "--dtype", "fp32", "--json")
+        assert generate(*common, *more) == 0
+        told = capsys.readouterr()
+        return json.loads(told.out)["token_ids"], told.err
+
+    free, silent = tokens()
+    assert "do nothing here" not in silent
+    said = {"suppress_tokens": free[:2], "typical_p": 0.9, "temperature": 0.7, "no_repeat_ngram_size": 1}
+    (folder / "generation_config.json").write_text(json.dumps(said), encoding="utf-8")
+    held, told = tokens()
+    assert not set(held) & set(free[:2])
+    assert len(set(held)) == len(held)  # no token twice
+    assert "settings of said that do nothing here: typical_p=0.9" in told
+    assert "temperature" not in told
+    (folder / "generation_config.json").unlink()
+    assert tokens("--no-repeat-ngram-size", "1")[0] != free or len(set(free)) == len(free)
 
 
 @pytest.mark.parametrize(

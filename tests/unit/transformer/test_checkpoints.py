@@ -16,6 +16,7 @@ from torch import nn
 from app.errors import IntegrityError, InvalidInput, Unavailable
 from app.transformer.causal_lm import CausalLM, DecoderConfig, build_causal_lm
 from app.transformer.checkpoints import GenerationDefaults, load_bert_encoder, load_model, save_model
+from app.transformer.decoding.params import SamplingParams
 from app.transformer.encoder import BertConfig
 from app.transformer.encoder_heads import EncoderConfig, EncoderModel
 from app.transformer.rotary import RotaryConfig
@@ -189,6 +190,49 @@ def test_generation_config_counts_before_config(folder: Path) -> None:
     (folder / "generation_config.json").write_text('{"eos_token_id": "</s>"}', encoding="utf-8")
     with pytest.raises(IntegrityError, match="eos_token_id"):
         load_model(folder)
+
+
+def test_what_the_makers_say_becomes_parameters_and_what_does_nothing_here_is_named(folder: Path) -> None:
+    said = {  # as the folder of a summarizer says it
+        "eos_token_id": 2,
+        "num_beams": 4,
+        "length_penalty": 2.0,
+        "early_stopping": True,
+        "min_length": 56,
+        "max_length": 142,
+        "no_repeat_ngram_size": 3,
+        "bad_words_ids": [[7], [8, 9]],
+        "suppress_tokens": [5],
+        "typical_p": 1.0,
+        "num_beam_groups": 1,
+        "use_cache": True,
+        "transformers_version": "4.9",
+    }
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(said), encoding="utf-8")
+    defaults = load_model(folder).generation
+    assert (defaults.max_length, defaults.unsupported) == (142, ())
+    assert defaults.params(100, length_penalty=1.5) == SamplingParams(
+        100,
+        temperature=0.0,
+        num_beams=4,
+        length_penalty=1.5,
+        early_stopping=True,
+        min_length=56,
+        no_repeat_ngram_size=3,
+        bad_words_ids=((7,), (8, 9)),
+        suppress_tokens=(5,),
+    )
+    more = {"typical_p": 0.5, "guidance_scale": 1.5, "do_sample": True, "something_new": 3, "top_h": None}
+    path.write_text(json.dumps({**more, "min_new_tokens": 9, "temperature": 0.3}), encoding="utf-8")
+    edit_config(folder, diversity_penalty=0.5)
+    defaults = load_model(folder).generation
+    assert defaults.unsupported == ("diversity_penalty=0.5", "typical_p=0.5", "guidance_scale=1.5", "something_new=3")
+    assert defaults.params(4) == SamplingParams(4, temperature=0.3, min_tokens=4)
+    for wrong in ({"bad_words_ids": [7]}, {"min_length": -1}, {"early_stopping": 3}, {"suppress_tokens": ["a"]}):
+        path.write_text(json.dumps(wrong), encoding="utf-8")
+        with pytest.raises(IntegrityError, match=next(iter(wrong))):
+            load_model(folder)
 
 
 def test_the_bare_encoder_of_a_folder_with_heads(tmp_path: Path) -> None:

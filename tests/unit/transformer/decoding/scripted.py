@@ -15,6 +15,7 @@ class ScriptedSteps:
 
     def __init__(self, prompts: Sequence[Sequence[int]], logits_of: LogitsOf, room_tokens: int = 1000) -> None:
         self.prompts = [list(prompt) for prompt in prompts]
+        self.sources = self.prompts
         self.room_tokens = [room_tokens] * len(prompts)
         self.histories = [list(prompt) for prompt in prompts]
         self.rows_of_step: list[int] = []
