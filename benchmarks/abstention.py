@@ -5,8 +5,9 @@
 The corpus is every held-out paragraph of SQuAD, XQuAD, FairytaleQA, QED and PolicyQA; each question gets the six
 passages that retrieval and reranking find. An answer is right when its F1 with an accepted answer is one half or more;
 so a question whose paragraph was left out, or was not found, is answered wrong whenever it is answered at all. The
-calibrator that ships is compared with that of `--before` and with the reader's bare probability. `--svg` draws their
-risk over coverage: the share of wrong answers among those given, surest first, against the share of questions answered.
+calibrator that ships is compared with that of `--before`, with the reader's bare probability and with the verifier's.
+`--svg` draws their risk over coverage: the share of wrong answers among those given, surest first, against the share of
+questions answered.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.evaluation.metrics import auroc, expected_calibration_error, f1, risk_coverage
-from app.generation.abstention import bundled_calibration, calibrated_confidence, load_calibration
+from app.evaluation.metrics import auroc, expected_calibration_error, f1, normalize_answer, risk_coverage
+from app.generation.abstention import bundled_calibration, calibrated_confidence, load_calibration, sigmoid
 from app.generation.reader import load_reader
 from app.training.reader_calibration import Answered, answer_from_corpus
 from app.training.reading_sets import SQUAD_FAMILY, load_reading_questions
 
+ALL_BUT_POLICIES = "all but policyqa"
+"""A corpus of many firms' policies, whose questions do not say whose: another firm's answer counts as wrong."""
 RISKS = (0.1, 0.2, 0.25, 0.3)
 
 
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("ATTEST_DATA_DIR"))
     parser.add_argument("--limit", type=int, default=100, help="questions of each set")
     parser.add_argument("--before", type=Path, help="another calibration.json to compare with")
+    parser.add_argument("--wrong", type=int, default=0, help="show as many of the surest wrong answers")
     parser.add_argument("--svg", type=Path, help="where to draw risk over coverage")
     args = parser.parse_args()
     if args.data is None or not (Path(args.data) / "rc").is_dir():
@@ -49,9 +53,12 @@ def main() -> None:
     answered = answer_from_corpus(load_reader(), questions, limit_per_set=args.limit)
     systems = compared(answered, args.before)
     families = sorted({family(one) for one in answered})
-    for name in [*families, "all"]:
-        rows = [place for place, one in enumerate(answered) if name in (family(one), "all")]
+    for name in [*families, ALL_BUT_POLICIES, "all"]:
+        rows = [place for place, one in enumerate(answered) if counts_in(name, one)]
         show(name, [answered[place] for place in rows], [picked(system, rows) for system in systems])
+    show_risks("right as above", systems, [one.right for one in answered], answered)
+    show_risks("right, or one holds the other", systems, [one.right or contained(one) for one in answered], answered)
+    show_surest_wrong(answered, systems[-1], args.wrong)
     if args.svg is not None:
         draw(args.svg, systems, [one.right for one in answered])
 
@@ -60,12 +67,48 @@ def family(one: Answered) -> str:
     return "squad+xquad" if one.question.collection in SQUAD_FAMILY else one.question.collection
 
 
+def counts_in(name: str, one: Answered) -> bool:
+    return name in (family(one), "all") or (name == ALL_BUT_POLICIES and one.question.collection != "policyqa")
+
+
+def contained(one: Answered) -> bool:
+    """Whether the answer lies within an accepted one, or one within it, word for word: "2020", "the 2020 season"."""
+    said = f" {normalize_answer(one.generated.text)} "
+    accepted = [f" {normalize_answer(answer)} " for answer in one.question.answers]
+    return bool(said.strip()) and any(answer.strip() and (answer in said or said in answer) for answer in accepted)
+
+
+def show_risks(name: str, systems: Sequence[System], right: Sequence[bool], answered: Sequence[Answered]) -> None:
+    """The share of the answerable that is answered at each risk, counting `right` answers as right."""
+    found = [one.found for one in answered]
+    print(f"\n{name}: {sum(right)} of {len(right)}")
+    for system in systems:
+        shares = [100 * answerable_at(system.confidences, right, found, risk) for risk in RISKS]
+        print(
+            f"  {system.name:<18}AUROC {auroc(system.confidences, right):.3f}"
+            + "".join(f"{f'{share:.1f} at {100 * risk:.0f} %':>16}" for share, risk in zip(shares, RISKS, strict=True))
+        )
+
+
+def show_surest_wrong(answered: Sequence[Answered], system: System, most: int) -> None:
+    wrong = [place for place in range(len(answered)) if not answered[place].right]
+    for place in sorted(wrong, key=lambda place: -system.confidences[place])[:most]:
+        one, asked = answered[place], answered[place].question
+        print(
+            f"{system.confidences[place]:.2f} {asked.collection} {'found' if one.found else 'not there'}: "
+            f"{asked.question!r} -> {one.generated.text[:80]!r}, accepted {list(asked.answers[:2])}"
+        )
+
+
 def compared(answered: Sequence[Answered], before: Path | None) -> list[System]:
     evidence = [one.generated.evidence for one in answered]
     systems = [System("bare probability", [math.exp(e.answer_logprob or -math.inf) for e in evidence], 0.5)]
     if before is not None:
         old = load_calibration(before)
         systems.append(System("before", [calibrated_confidence(e, old) for e in evidence], old.threshold))
+    verified = [-99.0 if e.verification is None else e.verification for e in evidence]
+    if max(verified) > min(verified):
+        systems.append(System("verifier alone", [sigmoid(logit) for logit in verified], 0.5))
     new = bundled_calibration()
     return [*systems, System("shipped", [calibrated_confidence(e, new) for e in evidence], new.threshold)]
 

@@ -5,7 +5,8 @@
 Two settings. "own passage": each question over the passage it was written for, as SQuAD 2.0 counts (an unanswerable
 question scores 1 for declining). "retrieval": five passages of the same collection, half of the answerable questions
 without the one that answers. Rivals: the sentence with the highest BM25 score, and the extractive head on the reader's
-own encoder (start + end logit). Each system declines below its own threshold, chosen on the dev articles alone.
+own encoder (start + end logit). "verifier alone" is the reader's answer with the verifier's log-odds for its
+confidence. Each system declines below its own threshold, chosen on the dev articles alone.
 
 Held out from training and tuning: three SQuAD articles, the XQuAD questions of these and nine more, PolicyQA, QED, and
 FairytaleQA's "val" stories. With `--language zh` it is the bilingual reader's turn: a tenth of the articles of CMRC
@@ -37,8 +38,10 @@ from app.training.reader_calibration import Case, best_threshold, prompt_of, ret
 from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role, load_reading_questions
 from app.types import GenerationOptions, PassageSpan, Prompt
 
+SETTINGS = ("own passage", "retrieval")
 SYSTEMS = ("reader", "extractive head", "BM25 sentence")
 SELECTOR = "sentence selector"
+VERIFIER = "verifier alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ def main() -> None:
         default=600,
         help="questions per set and setting; half as many dev questions set thresholds",
     )
+    parser.add_argument("--settings", choices=SETTINGS, nargs="+", default=list(SETTINGS))
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="zh: the bilingual reader")
     parser.add_argument("--folder", type=Path, default=None, help="another reader than the bundled one")
     parser.add_argument("--json", type=Path, default=None, help="write the figures there, too")
@@ -70,9 +74,9 @@ def main() -> None:
     folder = args.folder or (bilingual_folder() if chinese else bundled_folder())
     reader, calibration = load_reader(folder), load_calibration(folder / "calibration.json")
     questions = load_chinese_questions(Path(args.data)) if chinese else load_reading_questions(Path(args.data))
-    systems = (*SYSTEMS, SELECTOR) if chinese else SYSTEMS
+    systems = (*SYSTEMS, SELECTOR) if chinese else (*SYSTEMS, VERIFIER)
     report: dict[str, dict[str, dict[str, float]]] = {}
-    for setting in ("own passage", "retrieval"):
+    for setting in args.settings:
         dev = answer_all(reader, calibration, cases_of(setting, reader, questions, "dev", max(1, args.limit // 2)))
         thresholds = {
             system: best_threshold([p[system].score for _, p in dev], [gain(p[system], case) for case, p in dev])
@@ -88,8 +92,8 @@ def main() -> None:
             show(f"{setting}: {name}", report[f"{setting}: {name}"])
         report[f"{setting}: all"] = {system: figures(system, everything, thresholds[system]) for system in systems}
         show(f"{setting}: all", report[f"{setting}: all"])
-    report["latency"] = {"reader": latency(reader, questions)}
-    print(f"\nlatency, 6 passages of about 200 tokens: {report['latency']['reader']}")
+    report["latency"] = latency({"reader": reader, "without verifier": load_reader(folder, verify=False)}, questions)
+    print(f"\nlatency, 6 passages of about 200 tokens: {report['latency']}")
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
@@ -148,6 +152,12 @@ def answer_all(
                 sentence_around(case.prompt, generated.spans),
                 calibrated_confidence(generated.evidence, calibration),
                 math.exp(generated.evidence.answer_logprob or 0.0),
+            ),
+            VERIFIER: Prediction(
+                generated.text,
+                sentence_around(case.prompt, generated.spans),
+                generated.evidence.verification or 0.0,
+                sigmoid(generated.evidence.verification or 0.0),
             ),
             "extractive head": Prediction(
                 extracted.text,
@@ -227,19 +237,28 @@ def figures(system: str, answered: Sequence[tuple[Case, dict[str, Prediction]]],
     return found
 
 
-def latency(reader: Reader, questions: Sequence[ReadingQuestion], repeats: int = 30) -> dict[str, float]:
-    """Milliseconds of `Reader.generate` over six passages of 150 to 250 tokens."""
-    pool = [q for q in questions if q.role == "heldout" and 150 <= len(reader.token_ids(q.context)) <= 250]
+def latency(
+    readers: dict[str, Reader], questions: Sequence[ReadingQuestion], repeats: int = 30
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of `Reader.generate` over six passages of 150 to 250 tokens, the readers taking turns."""
+    some = next(iter(readers.values()))
+    pool = [q for q in questions if q.role == "heldout" and 150 <= len(some.token_ids(q.context)) <= 250]
     rng = random.Random(0)
-    times = []
+    times: dict[str, list[float]] = {name: [] for name in readers}
     for _ in range(repeats):
         chosen = rng.sample(pool, 6)
         prompt = prompt_of(chosen[0].question, [q.context for q in chosen])
-        start = time.perf_counter()
-        reader.generate(prompt, GenerationOptions())
-        times.append(1000 * (time.perf_counter() - start))
-    ordered = sorted(times)
-    return {"p50_ms": round(statistics.median(times), 1), "p95_ms": round(ordered[int(0.95 * repeats) - 1], 1)}
+        for name, reader in readers.items():
+            start = time.perf_counter()
+            reader.generate(prompt, GenerationOptions())
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {
+        name: {
+            "p50_ms": round(statistics.median(taken), 1),
+            "p95_ms": round(sorted(taken)[int(0.95 * repeats) - 1], 1),
+        }
+        for name, taken in times.items()
+    }
 
 
 def percent(values: Sequence[float]) -> float:

@@ -30,10 +30,12 @@ FEATURES = (
     "span_over_null",
     "retrieval_agreement",
     "kind_fit",
+    "verification",
 )
 """What a calibration may be fitted on; it names those that it uses."""
 _FIRST_WORD_ID = 1996  # BERT's vocabulary: specials and single characters come before, words after by frequency
 _SMALLEST = 1e-6
+_SUREST = 10.0
 _NAMED_CELL_RIGHT = 0.8
 """Share of right answers among table cells that questions name by row and column: 75 of 90 on the questions that the
 rule was made on, 249 of 309 on others, the right table at hand (WikiTableQuestions)."""
@@ -89,7 +91,7 @@ def evidence_features(evidence: Evidence) -> dict[str, float]:
 
     `null_logit = ln p(no answer) − ln(1 − p(no answer))`; `top_mass` is the start mass of the most promising passage;
     `rival_gap` is the log-odds of the answer over the runner-up, at most 10; `coverage` is 0 where it is unknown;
-    `span_over_null` is in logits, within ±20.
+    `span_over_null` is in logits, within ±20, and `verification` within ±10.
     """
     answer = max(evidence.answer_logprob or 0.0, -20.0)
     null = min(max(math.exp(evidence.null_logprob or 0.0), _SMALLEST), 1 - _SMALLEST)
@@ -97,7 +99,7 @@ def evidence_features(evidence: Evidence) -> dict[str, float]:
     gap = 10.0 if rival is None else min(10.0, max(-10.0, answer - rival))
     top = max(evidence.passage_mass, default=0.0)
     span = min(20.0, max(-20.0, evidence.span_over_null or 0.0))
-    agreement, fit = evidence.retrieval_agreement, evidence.kind_fit
+    agreement, fit, verified = evidence.retrieval_agreement, evidence.kind_fit, evidence.verification
     numbers = (
         answer,
         math.log(null) - math.log1p(-null),
@@ -107,6 +109,7 @@ def evidence_features(evidence: Evidence) -> dict[str, float]:
         span,
         math.nan if agreement is None else agreement,
         math.nan if fit is None else fit,
+        math.nan if verified is None else min(_SUREST, max(-_SUREST, verified)),
     )
     return dict(zip(FEATURES, numbers, strict=True))
 

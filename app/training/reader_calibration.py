@@ -8,6 +8,7 @@ distractors alone.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import random
@@ -35,6 +36,7 @@ _RIGHT_F1 = 0.5
 SIGNS = {name: -1 if name == "null_logit" else 1 for name in FEATURES}
 """Which way each of `FEATURES` may move the confidence."""
 LEFT_OUT = 0.35
+PRIOR_WEIGHTS, VERIFY_WEIGHTS = (0.35, 1.0, 2.0), (0.0, 0.4, 0.8, 1.2)
 RISK = 0.4
 """Share of wrong answers among those given, at the shipped threshold, on the dev questions."""
 
@@ -265,38 +267,81 @@ def answer_from_corpus(
         share_left_out: of the paragraphs, so that some questions have no answer in the corpus.
         seed: of the draw.
     """
+    (answered,) = answers_by_weights(
+        reader, questions, [reader.weights], limit_per_set=limit_per_set, share_left_out=share_left_out, seed=seed
+    ).values()
+    return answered
+
+
+def answers_by_weights(
+    reader: Reader,
+    questions: Sequence[ReadingQuestion],
+    weights: Sequence[tuple[float, float]],
+    *,
+    limit_per_set: int,
+    share_left_out: float = LEFT_OUT,
+    seed: int = 0,
+) -> dict[tuple[float, float], list[Answered]]:
+    """Return what `answer_from_corpus` does for each of `Reader.weights`; every prompt is read and searched once."""
     rng = random.Random(seed)
     texts = sorted({q.context for q in questions if not left_out(q.context, share_left_out)})
     asked: list[ReadingQuestion] = []
     for collection in sorted({q.collection for q in questions}):
         members = sorted((q for q in questions if q.collection == collection), key=lambda q: q.id)
         asked += rng.sample(members, min(len(members), limit_per_set))
-    answered = []
+    answered: dict[tuple[float, float], list[Answered]] = {pair: [] for pair in weights}
+    readers = {pair: reader.with_weights(*pair) for pair in weights}
+    options = GenerationOptions()
     with mixed_corpus(texts, load_encoder(), Ranker.load()) as corpus:
         for q in asked:
             prompt = corpus.prompt(q.question)
-            found = bool(q.answers) and any(passage.text == q.context for passage in prompt.passages)
-            answered.append(Answered(q, prompt, reader.generate(prompt, GenerationOptions()), found))
+            is_found = bool(q.answers) and any(passage.text == q.context for passage in prompt.passages)
+            read = reader.read(prompt)
+            found = reader.search(read, options)
+            for pair, weighted in readers.items():
+                answered[pair].append(Answered(q, prompt, weighted.answer(read, found, options), is_found))
     return answered
 
 
+def mean_f1(answered: Sequence[Answered]) -> float:
+    """Return the F1 in [0, 1] of the questions whose paragraph was found, each collection counting the same."""
+    by_family: dict[str, list[float]] = {}
+    for one in answered:
+        if one.found:
+            scores = by_family.setdefault(family(one.question.collection), [])
+            scores.append(f1(one.generated.text, one.question.answers))
+    return sum(sum(scores) / len(scores) for scores in by_family.values()) / max(1, len(by_family))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line: fit on the dev questions, write `calibration.json` beside the weights, and return 0."""
+    """Command line: choose the ranking's weights and fit, on the dev questions; write both to the folder, return 0."""
     parser = argparse.ArgumentParser(prog="python -m app.training.reader_calibration", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="directory that holds rc/*.jsonl.gz")
     parser.add_argument("--folder", type=Path, default=None, help="of the reader; by default the bundled one")
     parser.add_argument("--limit", type=int, default=300, help="questions per set")
+    parser.add_argument(
+        "--prior-weights", type=float, nargs="+", default=PRIOR_WEIGHTS, help="of ln p(passage | question), to try"
+    )
+    parser.add_argument(
+        "--verify-weights", type=float, nargs="+", default=VERIFY_WEIGHTS, help="of the verifier's log-odds, to try"
+    )
     arguments = parser.parse_args(argv)
     folder = bundled_folder() if arguments.folder is None else arguments.folder
     reader = load_reader(folder)
     questions = [q for q in load_reading_questions(arguments.data) if q.role == "dev"]
-    answered = answer_from_corpus(reader, questions, limit_per_set=arguments.limit)
+    pairs = list(itertools.product(arguments.prior_weights, arguments.verify_weights))
+    by_weights = answers_by_weights(reader, questions, pairs, limit_per_set=arguments.limit)
+    scores = {pair: mean_f1(answered) for pair, answered in by_weights.items()}
+    best = max(pairs, key=lambda pair: (scores[pair], -sum(pair)))
+    answered = by_weights[best]
     evidence = [one.generated.evidence for one in answered]
     right = [one.right for one in answered]
-    fitted = fit_calibration(evidence, right, [_family(one.question.collection) for one in answered])
+    fitted = fit_calibration(evidence, right, [family(one.question.collection) for one in answered])
     confidences = [calibrated_confidence(e, fitted) for e in evidence]
     figures = {
         "questions": len(answered),
+        "f1_by_weights": {f"{prior:g}, {verify:g}": round(score, 4) for (prior, verify), score in scores.items()},
+        "weights": best,
         "right": round(sum(right) / len(right), 3),
         "auroc": round(auroc(confidences, right), 3),
         "ece": round(expected_calibration_error(confidences, right), 3),
@@ -309,12 +354,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"threshold for {RISK:.0%} wrong",
     }
     (folder / "calibration.json").write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+    described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    described["settings"]["prior_weight"], described["settings"]["verify_weight"] = best
+    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     write_sums(folder)
     return 0
 
 
-def _family(collection: str) -> str:
-    """Sets that share articles are one."""
+def family(collection: str) -> str:
+    """Return the name under which a collection counts: sets that share articles are one."""
     return "squad" if collection in SQUAD_FAMILY else collection
 
 

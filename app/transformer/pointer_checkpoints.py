@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,14 @@ def write_sums(folder: Path) -> None:
     (folder / SUMS_NAME).write_text("".join(lines), encoding="utf-8")
 
 
-def verify_sums(folder: Path, remedy: str) -> None:
+def verify_sums(
+    folder: Path, remedy: str, needed: Sequence[str] = (WEIGHTS_NAME, "config.json", TOKENIZER_NAME)
+) -> None:
     """Return nothing if every file that `SHA256SUMS` lists has its checksum.
 
     Raises:
         Unavailable: the list or a listed file is missing.
-        IntegrityError: a checksum differs, or the list leaves the weights or the config out.
+        IntegrityError: a checksum differs, or the list leaves a file of `needed` out.
     """
     sums = folder / SUMS_NAME
     if not sums.is_file():
@@ -92,7 +94,7 @@ def verify_sums(folder: Path, remedy: str) -> None:
     for line in sums.read_text(encoding="utf-8").splitlines():
         expected, _, name = line.partition("  ")
         listed[name] = expected
-    for name in (WEIGHTS_NAME, "config.json", TOKENIZER_NAME):
+    for name in needed:
         if name not in listed:
             raise IntegrityError(f"{sums} does not list {name}: {remedy}")
     for name, expected in listed.items():

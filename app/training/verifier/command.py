@@ -1,0 +1,145 @@
+"""Train the verifier of the reader's answers: `attest train verifier --data DIR --minutes 40`.
+
+First the bundled reader reads the training questions, once: its guesses are kept in `OUT/mined.jsonl`. Then the upper
+blocks of its encoder, with a head of their own, learn to tell the right ones. `OUT/verifier` is the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from app.errors import Unavailable
+from app.generation.reader import bundled_folder, load_reader
+from app.generation.verifier import RowBuilder
+from app.training.behaviours.loading import load_behaviours
+from app.training.loop import LOG_NAME, LoopOptions, device_of_choice, run_training
+from app.training.reading_sets import load_reading_questions
+from app.training.verifier.examples import GroupBuilder, Mixture, Rows, VerifierSource
+from app.training.verifier.mining import MINED_NAME, Mined, MiningShares, mine, read_mined
+from app.training.verifier.objective import VerifierObjective, VerifierRates
+from app.transformer.checkpoints import WEIGHTS_NAME, sha256_of
+from app.transformer.pointer_checkpoints import TOKENIZER_NAME, read_manifest
+from app.transformer.tokenizers import TextTokenizer
+from app.transformer.verifier import AnswerVerifier, VerifierConfig
+from app.transformer.verifier_checkpoints import VerifierManifest, save_verifier, verifier_on
+
+MODEL_NAME = "attest-verifier-minilm-1"
+
+
+def new_verifier(reader_folder: Path, seed: int = 0) -> tuple[AnswerVerifier, VerifierConfig]:
+    """Return an untrained verifier in float32 over a copy of the reader's encoder, and its sizes."""
+    torch.manual_seed(seed)
+    config = VerifierConfig(encoder=read_manifest(reader_folder).config.encoder)
+    encoder = load_reader(reader_folder, dtype=torch.float32).pointer.encoder
+    return verifier_on(encoder, config, shared=False).float(), config
+
+
+def mined_rows(data_dir: Path, out_dir: Path, reader_folder: Path, shares: MiningShares, seed: int) -> list[Mined]:
+    """Return the reader's guesses for the training and development questions, read now or by an earlier run."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    return mine(
+        load_reader(reader_folder),
+        load_reading_questions(data_dir),
+        data_dir,
+        out_dir / MINED_NAME,
+        shares,
+        seed=seed,
+        report=_report,
+    )
+
+
+def train_verifier(
+    mined: Sequence[Mined],
+    source: VerifierSource,
+    out_dir: Path,
+    reader_folder: Path,
+    loop: LoopOptions,
+    rates: VerifierRates | None = None,
+) -> Path:
+    """Train until the budget is spent and return the path of the last checkpoint; resumes from the one in `out_dir`.
+
+    Args:
+        mined: of which those of role "dev" are scored.
+        source: of the training rows.
+        out_dir: for checkpoint and log.
+        reader_folder: of the reader that the verifier stands on.
+        loop: how long.
+        rates: how fast.
+    """
+    model, config = new_verifier(reader_folder, loop.seed)
+    tokenizer = TextTokenizer(reader_folder / TOKENIZER_NAME)
+    builder = RowBuilder(tokenizer, config)
+    objective = VerifierObjective(
+        model.to(device_of_choice()),
+        config.shared_layers,
+        GroupBuilder(source),
+        Rows(tokenizer, builder),
+        [one for one in mined if one.role == "dev"],
+        rates or VerifierRates(),
+        pad_id=builder.special.pad,
+    )
+    return run_training(objective, out_dir, loop)
+
+
+def export_verifier(checkpoint: Path, reader_folder: Path, folder: Path) -> None:
+    """Write the verifier of `checkpoint` to `folder`; it serves with the reader of `reader_folder` and no other."""
+    model, config = new_verifier(reader_folder)
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
+    manifest = VerifierManifest(config, sha256_of(reader_folder / WEIGHTS_NAME), {"name": MODEL_NAME})
+    save_verifier(model, manifest, folder)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line: mine, train, export to `OUT/verifier`, print the dev scores, and return 0."""
+    parser = argparse.ArgumentParser(prog="attest train verifier", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="directory that holds rc/*.jsonl.gz")
+    parser.add_argument("--out", type=Path, default=Path("verifier-run"), help="directory for checkpoint, log, result")
+    parser.add_argument("--minutes", type=float, default=40.0, help="wall-clock budget of training alone")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--eval-minutes", type=float, default=10.0)
+    parser.add_argument("--reader", type=Path, default=None, help="folder of the reader; by default the bundled one")
+    parser.add_argument("--mined-only", action="store_true", help="train on what OUT/mined.jsonl holds already")
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    reader_folder = arguments.reader or bundled_folder()
+    if arguments.mined_only and not (arguments.out / MINED_NAME).is_file():
+        raise Unavailable(f"{arguments.out / MINED_NAME} is missing: leave --mined-only out, and it will be made")
+    if arguments.mined_only:
+        mined = read_mined(arguments.out / MINED_NAME)
+    else:
+        mined = mined_rows(arguments.data, arguments.out, reader_folder, MiningShares(), arguments.seed)
+    questions = load_reading_questions(arguments.data)
+    source = VerifierSource(
+        [one for one in mined if one.role == "train"],
+        [q for q in questions if q.collection == "qamr_sentence" and q.role == "train"],
+        load_behaviours("train", ("refusal", "sentence")),
+        Mixture(),
+    )
+    loop = LoopOptions(
+        minutes=arguments.minutes,
+        threads=arguments.threads,
+        seed=arguments.seed,
+        eval_minutes=arguments.eval_minutes,
+    )
+    checkpoint = train_verifier(mined, source, arguments.out, reader_folder, loop)
+    export_verifier(checkpoint, reader_folder, arguments.out / "verifier")
+    lines = (arguments.out / LOG_NAME).read_text(encoding="utf-8").splitlines()
+    scores = [line for line in lines if json.loads(line)["kind"] == "dev"][-1]
+    sys.stdout.write(f"{scores}\nverifier written to {arguments.out / 'verifier'}\n")
+    return 0
+
+
+def _report(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
