@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.errors import AttestError
 from app.index.analysis import analyze
 from app.protocols import TextModel
+from app.query.rewriting import Rewriting
 from app.query.surface import Span, content_words, is_chinese, names, times
 from app.types import Message
 
@@ -29,13 +30,14 @@ _ABOUT = re.compile(
     r"^\s*(?:and|but|so|or)?\s*(?:what|how)?\s*(?:about|for|in|of)?\s*(?P<new>.+?)\s*\??\s*$", re.IGNORECASE
 )
 _CHINESE_ABOUT = re.compile(r"^\s*(?:那么?|还有)?(?P<new>.+?)(?:呢)?[？?]?\s*$")
+_MARK = re.compile(r"\s*\[\d+\]")  # of a citation in an answer of ours
 _SUBJECTS = {"it", "they", "he", "she", "this", "that", "these", "those", "them", "him", "one", "ones", "the former"}
 _POSSESSIVES = {"its", "their", "theirs", "his", "her", "hers"}
 
 
 @dataclass(frozen=True, slots=True)
 class Condensed:
-    """The standalone question; `how` is "as it stands", "rules" or the model's name."""
+    """The standalone question; `how` is "as it stands", "rules", "writer" or the language model's name."""
 
     text: str
     changed: bool
@@ -44,13 +46,16 @@ class Condensed:
     error: str | None = None
 
 
-def condense(question: str, history: Sequence[Message], model: TextModel | None = None) -> Condensed:
+def condense(
+    question: str, history: Sequence[Message], model: TextModel | None = None, rewriting: Rewriting | None = None
+) -> Condensed:
     """The question with what it leaves unsaid taken from the conversation; never empty, never an answer.
 
     Args:
         question: the newest message.
         history: earlier messages, oldest first; the last `HISTORY_CHARS` characters are looked at.
-        model: rewrites; without one, or when it fails, the rules do.
+        model: rewrites; without one, or when it fails, the writer or the rules do.
+        rewriting: the bundled writer and when it is asked; by default never.
     """
     recent = _bounded(history)
     if not recent or not _depends(question):
@@ -64,7 +69,16 @@ def condense(question: str, history: Sequence[Message], model: TextModel | None 
             error = f"{model.name} gave nothing usable"
         except AttestError as failure:
             error = failure.message
-    text = _by_rules(question, [message.content for message in recent if message.role == "user"])
+    asked = [message.content for message in recent if message.role == "user"]
+    if rewriting is not None and asked:
+        told = _MARK.sub("", recent[-1].content) if recent[-1].role == "assistant" else ""
+        earlier = _standing(asked) or asked[-1]
+        case = "ellipsis" if _ELLIPSIS.search(question) else "pronoun"
+        texts, failed = rewriting.texts("standalone", question, heading=earlier, passage=told, case=case)
+        error = error or failed
+        if texts:
+            return Condensed(texts[0], texts[0] != question, len(recent), "writer", error)
+    text = _by_rules(question, asked)
     return Condensed(text, text != question, len(recent) if text != question else 0, "rules", error)
 
 
@@ -92,9 +106,14 @@ def _depends(question: str) -> bool:
     return found is not None and not any(name.start < found.start() for name in names(question))
 
 
+def _standing(asked: Sequence[str]) -> str | None:
+    """The last question that says what it is about."""
+    return next((text for text in reversed(asked) if len(content_words(text)) >= 2), None)
+
+
 def _by_rules(question: str, asked: Sequence[str]) -> str:
     """The last standalone question lends its topic, or its whole form to an ellipsis."""
-    earlier = next((text for text in reversed(asked) if len(content_words(text)) >= 2), None)
+    earlier = _standing(asked)
     if earlier is None:
         return question
     swapped = _swapped(question, earlier)

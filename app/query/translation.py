@@ -1,9 +1,10 @@
-"""Query translation: other questions to ask of the indexes beside the original, each kind by a model or by rules."""
+"""Query translation: other questions to ask of the indexes beside the original, each kind by a language model, by the
+bundled writer or by rules."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,6 +14,7 @@ from app.protocols import TextModel
 from app.query.decomposition import decompose
 from app.query.expansion import TermStatistics, multi_query
 from app.query.hypothetical import hypothetical_passage
+from app.query.rewriting import Rewriting, standing_alone
 from app.query.step_back import step_back
 from app.query.written import write
 from app.types import Query
@@ -21,13 +23,22 @@ Kind = Literal["multi_query", "hyde", "decompose", "step_back"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NEEDS_FEEDBACK: frozenset[str] = frozenset({"multi_query", "hyde"})
 """Kinds whose rules read the passages of a first look."""
+WRITER_TASKS: Mapping[str, str] = {
+    "multi_query": "paraphrase",
+    "hyde": "hyde",
+    "decompose": "decompose",
+    "step_back": "step_back",
+}
 _MOST_CHARS = 1_500
 _MOST_QUERIES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class TranslationStep:
-    """What one kind gave: by whom, how many queries were kept, in what time; `error` where a model failed."""
+    """What one kind gave: by whom, how many queries were kept, in what time; `error` where a model failed.
+
+    `how` is "rules", "writer" or the name of the language model; "none" where there was no time left.
+    """
 
     kind: str
     how: str
@@ -48,7 +59,8 @@ class Translator:
     """Stateless: threads may share it.
 
     Args:
-        model: follows instructions; None leaves the rules alone.
+        model: follows instructions; None leaves the rules and the writer alone.
+        rewriting: the bundled writer and when it is asked; by default never.
         budget_ms: time for all kinds together; a kind that would begin after it is left out.
         clock: seconds, monotonic.
     """
@@ -57,10 +69,12 @@ class Translator:
         self,
         model: TextModel | None = None,
         *,
+        rewriting: Rewriting | None = None,
         budget_ms: float = 4_000,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
+        self._rewriting = rewriting or Rewriting()
         self._budget_ms = budget_ms
         self._clock = clock
 
@@ -124,7 +138,12 @@ class Translator:
                 raise
             except AttestError as failure:
                 error = failure.message
-        return _by_rules(kind, question, feedback, statistics), "rules", error
+        texts, failed = self._rewriting.texts(
+            WRITER_TASKS[kind], question, most=2 if kind == "multi_query" else 1, cancelled=cancelled
+        )
+        if texts:
+            return standing_alone(texts) if kind == "decompose" else texts, "writer", error
+        return _by_rules(kind, question, feedback, statistics), "rules", error or failed
 
 
 def _by_rules(kind: str, question: str, feedback: Sequence[str], statistics: TermStatistics | None) -> list[str]:
