@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,8 +25,23 @@ _BREAKDOWNS = (AttestError, RuntimeError, OSError, ValueError, MemoryError)
 
 
 FEEDBACK_CHUNKS = 5
-Expand = Callable[[Sequence[str], SnapshotStatistics], Sequence[Query]]
-"""Texts of the best chunks of a first look, and what terms weigh there → further queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the original question found in a first look: its rankings (empty where a retriever was not asked), the
+    texts of the best chunks after fusion, what terms weigh there, and how many milliseconds the searching took.
+    """
+
+    texts: Sequence[str]
+    statistics: SnapshotStatistics
+    dense: Ranking = field(default_factory=list)
+    lexical: Ranking = field(default_factory=list)
+    ms: float = 0.0
+
+
+Expand = Callable[[Look], Sequence[Query]]
+"""A first look → further queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +116,15 @@ class HybridRetriever:
             stage.detail["allowed"] = {view.collection: _allowed(view) for view in views}
         if options.late_interaction:
             trace.warnings.append("late interaction is not built into this version; dense and BM25 were used")
+        started = time.perf_counter()
         found = self._find(queries, views, options, trace)
+        look_ms = 1_000 * (time.perf_counter() - started)
         statistics = SnapshotStatistics([view.snapshot for view in views])
-        if expand is not None and (more := expand(self._feedback(found, options), statistics)):
-            found = found.joined(self._find(more, views, options, trace))
+        if expand is not None:
+            dense, lexical = (rankings[0] if rankings else [] for rankings in (found.dense, found.lexical))
+            look = Look(self._feedback(found, options), statistics, dense, lexical, look_ms)
+            if more := expand(look):
+                found = found.joined(self._find(more, views, options, trace))
         with trace.stage("fuse", rrf_k=options.rrf_k) as stage:
             rankings = [*(found.dense or ()), *(found.lexical or ())]
             fused = reciprocal_rank_fusion([[key for key, _ in ranking] for ranking in rankings], options.rrf_k)
