@@ -9,7 +9,7 @@ from app.context.overlap import DUPLICATE_CONTAINMENT, MIN_REST_CHARS, Shingles,
 from app.context.templates import Template, template_for
 from app.errors import InvalidInput
 from app.index.analysis import sentence_spans
-from app.types import Hit, Message, Passage, Prompt
+from app.types import Hit, Message, Passage, Prompt, Style
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -25,6 +25,7 @@ def assemble(
     refusal: str = "",
     guidance: str = "",
     history: Sequence[Message] = (),
+    style: Style = "auto",
 ) -> Prompt:
     """The prompt of the best hits, in their order, numbered from 1.
 
@@ -43,13 +44,14 @@ def assemble(
         refusal: the sentence that an instructed generator is to say when the passages hold no answer.
         guidance: what an instructed generator is told beside its instruction, in the operator's words.
         history: earlier turns, handed on as they are.
+        style: the form of answer that an instructed generator is told to give.
 
     Raises:
         InvalidInput: `max_chunks` or `budget_tokens` is below 1.
     """
     if max_chunks < 1 or budget_tokens < 1:
         raise InvalidInput(f"max_chunks ({max_chunks}) and budget_tokens ({budget_tokens}) must be at least 1")
-    chosen = template_for(template, question).guided(guidance)
+    chosen = template_for(template, question, style).guided(guidance)
     passages: list[Passage] = []
     known: list[Shingles] = []
     dropped: list[str] = []

@@ -57,12 +57,12 @@ def compose(generated: Generated, prompt: Prompt, texts: Mapping[int, str]) -> C
     if generated.claims is not None:
         return _written(generated, prompt, texts)
     quotes = _distinct([quote_span(prompt.passages[span.passage], span) for span in generated.spans])
-    short = _one_line(generated.text)
+    short = one_line(generated.text)
     if not quotes:
         return Composed(short, short, ())
 
     markers = "".join(f"[{number}]" for number in range(1, len(quotes) + 1))
-    sentences = [_one_line(_text_of(prompt, quote)) for quote in quotes]
+    sentences = [one_line(_text_of(prompt, quote)) for quote in quotes]
     if len(sentences) == 1 and _same(short, sentences[0]):
         text = f"{short} {markers}"
         claim_ends = [len(short)]
@@ -177,7 +177,7 @@ def _text_of(prompt: Prompt, span: PassageSpan) -> str:
     return prompt.passages[span.passage].text[span.char_start : span.char_end]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """For showing: single spaces, and a source's own `[7]` as `(7)`, since `[n]` in an answer is a citation."""
     return _SPACE.sub(" ", _MARKER.sub(r"(\1)", text)).strip()
 

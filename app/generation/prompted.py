@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from app.errors import InvalidInput
@@ -70,7 +71,7 @@ class PromptedGenerator:
             if close is not None:
                 close()
         show(cited.feed(thoughts.finish()) + cited.finish())
-        return self._finished(cited, tally)
+        return replace(self._finished(cited, tally), style=options.style or "auto")
 
     def forget(self, collection: str) -> None:
         """Drops what the model remembers of earlier prompts over the collection."""

@@ -1,4 +1,4 @@
-"""What kind of answer an English question asks for, told by its words alone."""
+"""What kind of answer a question asks for, told by its words; of a Chinese one only whether it wants yes or no."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ _YES_NO = re.compile(
     r"(?:is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|should|may|might|must)(?:n['’]t)?\s", re.I
 )
 _CHOICE = re.compile(r"\b(?:or|who|whom|what|when|where|which|why|how)\b", re.I)
+_YES_NO_CHINESE = re.compile(
+    r"[吗嗎][？?。\s]*$|(?<!不)是否|是不是|有没有|有沒有|能不能|可不可以|可否|能否|会不会|會不會|要不要"
+)
+_OPEN_CHINESE = re.compile(r"什么|什麼|谁|誰|哪|几|幾|多少|怎么|怎麼|如何|为何|為何|还是|還是")
 _NUMBER_ASKED = re.compile(
     r"\bhow (?:many|much|old|long|far|tall|often|large|big|high|wide|deep|fast|heavy)\b"
     r"|\bwhat (?:percentage|percent|proportion|number|share)\b",
@@ -40,6 +44,8 @@ def kind_of(question: str) -> Kind | None:
     """
     asked = question.strip()
     if _YES_NO.match(asked) and not _CHOICE.search(asked):
+        return "yes_no"
+    if _YES_NO_CHINESE.search(asked) and not _OPEN_CHINESE.search(asked):
         return "yes_no"
     if _NUMBER_ASKED.search(asked):
         return "number"

@@ -1,5 +1,5 @@
 import { events, Problem } from "./api";
-import { askBody, chosenCollections, options } from "./options";
+import { askBody, chosenCollections, options, routesChoose } from "./options";
 import { Store } from "./store";
 import type { Answer, AskBody, Citation, Message, Passage } from "./wire";
 
@@ -94,7 +94,8 @@ function historyOf(conversation: Conversation | undefined): Message[] {
 /** Asks in the open conversation, or in a new one; the answer streams into the turn. */
 export function ask(question: string): void {
   let conversation = conversations.value.find((one) => one.id === openConversation.value);
-  const body = askBody(question, historyOf(conversation), options.value, chosenCollections.value);
+  const where = routesChoose.value ? null : chosenCollections.value;
+  const body = askBody(question, historyOf(conversation), options.value, where);
   const turn: Turn = {
     id: newId(),
     question,

@@ -12,6 +12,7 @@ export interface Options {
   kinds: string[];
   contextChunks: string;
   mode: "fusion" | "rag_sequence" | "rag_token";
+  style: "" | "auto" | "short" | "sentence" | "paragraph" | "list";
   abstain: "auto" | "never" | "threshold";
   threshold: string;
   filters: string;
@@ -29,6 +30,7 @@ export const DEFAULTS: Options = {
   kinds: [],
   contextChunks: "",
   mode: "fusion",
+  style: "",
   abstain: "auto",
   threshold: "0.5",
   filters: "",
@@ -37,6 +39,8 @@ export const DEFAULTS: Options = {
 
 export const options = new Store<Options>(DEFAULTS, "attest.options");
 export const chosenCollections = new Store<string[]>(["default"], "attest.collections");
+/** Whether the server's declared routes choose where to ask; the chosen collections wait meanwhile. */
+export const routesChoose = new Store<boolean>(false, "attest.routes");
 
 export function changes(current: Options): number {
   return (Object.keys(DEFAULTS) as (keyof Options)[]).filter(
@@ -60,11 +64,11 @@ export function parseFilters(text: string): Record<string, unknown> | undefined 
   return value as Record<string, unknown>;
 }
 
-/** The body of `POST /v1/ask`. Throws an Error when the filters are no JSON. */
-export function askBody(question: string, history: Message[], current: Options, collections: string[]): AskBody {
+/** The body of `POST /v1/ask`; null for `collections` lets the routes choose. Throws an Error when the filters are no JSON. */
+export function askBody(question: string, history: Message[], current: Options, collections: string[] | null): AskBody {
   const body: AskBody = {
     question,
-    collections: collections.length > 0 ? collections : ["default"],
+    ...(collections === null ? { route: "auto" } : { collections: collections.length > 0 ? collections : ["default"] }),
     translate: current.translate === "auto" ? "auto" : current.translate === "none" ? [] : current.kinds,
     retrieval: { dense: current.dense, lexical: current.lexical },
     rerank: current.rerank,
@@ -81,5 +85,6 @@ export function askBody(question: string, history: Message[], current: Options, 
   if (filters !== undefined) body.filters = filters;
   if (current.asOf !== "") body.as_of = new Date(current.asOf).toISOString();
   if (current.mode !== "fusion") body.generation = { mode: current.mode };
+  if (current.style !== "") body.generation = { ...body.generation, style: current.style };
   return body;
 }

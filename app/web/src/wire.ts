@@ -50,7 +50,14 @@ export interface Answer {
   usage: { prompt_tokens: number; completion_tokens: number };
   timings_ms: Record<string, number>;
   warnings?: string[];
+  route?: RouteTaken;
   trace?: { request_id: string; stages: Stage[] };
+}
+
+export interface RouteTaken {
+  route: string | null;
+  score: number;
+  how: string;
 }
 
 export interface Hit {
@@ -126,7 +133,8 @@ export interface Message {
 
 export interface AskBody {
   question: string;
-  collections: string[];
+  collections?: string[];
+  route?: string;
   history?: Message[];
   filters?: Record<string, unknown>;
   as_of?: string;
@@ -134,7 +142,7 @@ export interface AskBody {
   retrieval: { dense: boolean; lexical: boolean; top_k?: number; rrf_k?: number };
   rerank: boolean;
   context_chunks?: number;
-  generation?: { mode: string };
+  generation?: { mode?: string; style?: string };
   abstain: "auto" | "never" | number;
   stream?: boolean;
   trace?: boolean;

@@ -1,11 +1,11 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, conversations, forget, forgetAll, openConversation, stop } from "../conversations";
-import { chosenCollections, changes, options } from "../options";
+import { chosenCollections, changes, options, routesChoose } from "../options";
 import { useStore } from "../store";
 import { useWords } from "../text";
 import { Dialog, Icon, IconButton } from "../ui";
-import { useCollections } from "./collections";
+import { useCollections, useRoutes } from "./collections";
 import { DropCard, UploadList } from "./drop";
 import { settingsOpen } from "./settings";
 import { TurnView } from "./turn";
@@ -19,7 +19,9 @@ export function AskView(): JSX.Element {
   const changed = changes(useStore(options));
   const { collections } = useCollections();
   const chosen = useStore(chosenCollections);
-  const empty = collections !== null && collections.every((one) => !chosen.includes(one.name) || one.documents === 0);
+  const routed = useStore(routesChoose);
+  const asked = (name: string): boolean => routed || chosen.includes(name);
+  const empty = collections !== null && collections.every((one) => !asked(one.name) || one.documents === 0);
   const turns = current?.turns ?? [];
   const last = turns.at(-1);
   const end = useRef<HTMLDivElement>(null);
@@ -148,7 +150,9 @@ function Composer({ running, followUp }: { running: string | null; followUp: boo
 function CollectionPicker(): JSX.Element {
   const { t } = useWords();
   const { collections } = useCollections();
+  const declared = useRoutes();
   const chosen = useStore(chosenCollections);
+  const routed = useStore(routesChoose);
   const [shown, show] = useState(false);
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -169,6 +173,9 @@ function CollectionPicker(): JSX.Element {
     const known = chosen.filter((name) => collections.some((one) => one.name === name));
     if (known.length !== chosen.length) chosenCollections.set(known.length > 0 ? known : ["default"]);
   }, [collections, chosen]);
+  useEffect(() => {
+    if (declared === false) routesChoose.set(false); // the last route is gone: the chosen collections are asked again
+  }, [declared]);
   const names = [...new Set([...(collections ?? []).map((one) => one.name), ...chosen])];
   return (
     <div
@@ -185,17 +192,27 @@ function CollectionPicker(): JSX.Element {
       <button type="button" class="button quiet" aria-expanded={shown} onClick={() => show(!shown)}>
         <Icon name="collections" size={18} />
         <span class="hidden">{t("ask.in")}: </span>
-        <span class="picker-names">{chosen.join(", ")}</span>
+        <span class="picker-names">{routed ? t("ask.routesChoose") : chosen.join(", ")}</span>
       </button>
       {shown ? (
         <fieldset class="picker-list">
           <legend class="small faint">{t("ask.in")}</legend>
+          {declared || routed ? (
+            <label class="check">
+              <input
+                type="checkbox"
+                checked={routed}
+                onChange={(event) => routesChoose.set(event.currentTarget.checked)}
+              />
+              <span>{t("ask.letChoose")}</span>
+            </label>
+          ) : null}
           {names.map((name) => (
             <label key={name} class="check">
               <input
                 type="checkbox"
                 checked={chosen.includes(name)}
-                disabled={chosen.length === 1 && chosen[0] === name}
+                disabled={routed || (chosen.length === 1 && chosen[0] === name)}
                 onChange={(event) =>
                   chosenCollections.set(
                     event.currentTarget.checked ? [...chosen, name] : chosen.filter((other) => other !== name),

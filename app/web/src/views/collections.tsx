@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { apiKey, call } from "../api";
-import { chosenCollections } from "../options";
+import { chosenCollections, routesChoose } from "../options";
 import { go } from "../router";
 import { useStore } from "../store";
 import { useWords } from "../text";
@@ -35,6 +35,20 @@ export function useCollections(): { collections: Collection[] | null; error: unk
     };
   }, [version, key, tick]);
   return { collections, error };
+}
+
+/** Whether routes are declared that could choose where to ask; null until the server said so. */
+export function useRoutes(): boolean | null {
+  const [declared, setDeclared] = useState<boolean | null>(null);
+  const key = useStore(apiKey);
+  useEffect(() => {
+    const controller = new AbortController();
+    call<{ data: { problems: string[] }[] }>("GET", "/v1/routes", undefined, controller.signal)
+      .then(({ data }) => setDeclared(data.some((route) => route.problems.length === 0)))
+      .catch(() => undefined); // the collections say what is wrong with the server
+    return () => controller.abort();
+  }, [key]);
+  return declared;
 }
 
 export function CollectionsView(): JSX.Element {
@@ -112,6 +126,7 @@ function Card({ collection, onDelete }: { collection: Collection; onDelete: () =
           class="button quiet"
           onClick={() => {
             chosenCollections.set([collection.name]);
+            routesChoose.set(false);
             go("ask");
           }}
         >

@@ -136,6 +136,22 @@ function AnswerPart(): JSX.Element {
         most={50}
         onChange={(contextChunks) => put({ contextChunks })}
       />
+      <Field label={t("settings.style")}>
+        {({ id }) => (
+          <select
+            id={id}
+            value={current.style}
+            onChange={(event) => put({ style: event.currentTarget.value as Options["style"] })}
+          >
+            <option value="">{t("settings.style.server")}</option>
+            <option value="auto">{t("settings.style.auto")}</option>
+            <option value="short">{t("settings.style.short")}</option>
+            <option value="sentence">{t("settings.style.sentence")}</option>
+            <option value="paragraph">{t("settings.style.paragraph")}</option>
+            <option value="list">{t("settings.style.list")}</option>
+          </select>
+        )}
+      </Field>
       <Field label={t("settings.mode")}>
         {({ id }) => (
           <select

@@ -146,8 +146,13 @@ function Ranks({ turn, answer, stages }: { turn: Turn; answer: Answer; stages: S
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
     if (kept !== undefined) return;
+    const { filters, as_of, translate, retrieval, rerank } = turn.body;
+    const collections = turn.body.collections ?? Object.keys(answer.collection_generation);
+    if (collections.length === 0) {
+      setHits([]); // a table or a fixed reply answered: nothing was searched
+      return;
+    }
     const controller = new AbortController();
-    const { collections, filters, as_of, translate, retrieval, rerank } = turn.body;
     const query = queriesOf(stages, turn.question)[0]?.text ?? turn.question;
     const body = { query, collections, filters, as_of, translate, retrieval, rerank, top_k: SEARCH_HITS };
     call<{ hits: Hit[]; collection_generation?: Record<string, number> }>("POST", "/v1/search", body, controller.signal)

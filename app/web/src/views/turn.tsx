@@ -143,6 +143,11 @@ function Facts({ turn, answer, latest }: { turn: Turn; answer: Answer; latest: b
           </ul>
         </details>
       ) : null}
+      {answer.route ? (
+        <p class="small faint">
+          {answer.route.route === null ? t("ask.routedNowhere") : t("ask.routed", { route: answer.route.route })}
+        </p>
+      ) : null}
       <Footer turn={turn} answer={answer} />
       {latest ? (
         <p class="hidden" role="status">
