@@ -94,6 +94,7 @@ class Pipeline:
         if directed.reply is not None or directed.result is not None:  # a greeting, a refusal, a table's own answer
             return events.told(told_answer(directed, self._desk.threshold, trace))
         request = directed.request
+        own = do.own.of(request.collections)
         stepped = step_through(
             question,
             request.translate,
@@ -108,11 +109,11 @@ class Pipeline:
             hits = merged_hits(hits, stepped)
             question = stepped.question_to_read(question, instructed=do.rewriter is not None)
         prompt = do.assemble(question, request, hits, generator, trace)
-        gate = events.reading(prompt, lambda so_far: do.stands(so_far, request.abstain))
+        gate = events.reading(prompt, lambda so_far: do.stands(so_far, request.abstain, own))
         generated = compared(stepped, prompt) if stepped is not None and do.rewriter is None else None
         generated = generated or do.generate(prompt, request, generator, trace, gate)
-        confidence, threshold = do.judge(generated, request.abstain)
-        abstained = generated is None or not do.stands(generated, request.abstain)
+        verdict = do.verdict(generated, request.abstain, own, trace)
+        abstained = verdict.abstained
         composed = do.compose(request.question, None if abstained else generated, prompt, trace)
         events.written(composed, streamed=gate is not None and gate.opened)
         return Answer(
@@ -121,9 +122,10 @@ class Pipeline:
             answer=composed.text,
             short_answer=composed.short_answer,
             abstained=abstained,
-            # Free text may be sure of itself and yet point at no source: then it is less than sure enough.
-            confidence=threshold / 2 if abstained and confidence >= threshold else confidence,
-            threshold=threshold,
+            confidence=verdict.confidence,
+            global_confidence=verdict.global_confidence,
+            confidence_calibration=verdict.confidence_calibration,
+            threshold=verdict.threshold,
             citations=composed.citations,
             passages=prompt.passages,
             model=generated.model if generated else generator.name,
@@ -132,7 +134,8 @@ class Pipeline:
             completion_tokens=generated.completion_tokens if generated else 0,
             timings_ms=trace.timings_ms(),
             trace=trace.stages(),
-            confidence_kind="support" if generated is not None and generated.claims is not None else "calibrated",
+            confidence_kind="calibrated" if generated is None or generated.evidence.support is None else "support",
+            style="auto" if generated is None or abstained else generated.style,
             document_posterior=() if generated is None or abstained else generated.evidence.document_posterior,
             candidates=tuple(hits),
             route=directed.taken,
@@ -173,14 +176,18 @@ class Pipeline:
     ) -> StepAnswer:
         """One part of a question, retrieved and, with `read`, read and judged by itself; in a trace of its own."""
         do, own = self.stages, Trace(trace.request_id, trace.cancelled)
-        request = replace(asked, translate=(), history=(), guidance="")
+        facts = replace(asked.generation, style="short")  # a part is one step to the answer, not the answer
+        request = replace(asked, translate=(), history=(), guidance="", generation=facts)
         retrieved = do.retrieve(question, request, request.retrieval, own)
         hits = do.rerank(question, retrieved, request.rerank, own)
         if not read:
             return StepAnswer("", 0.0, hits)
         prompt = do.assemble(question, request, hits, generator, own)
         generated = do.generate(prompt, request, generator, own, None)
-        return step_answer(hits, prompt, generated, do.judge(generated, request.abstain)[0])
+        calibration = do.own.of(request.collections)
+        confidence, _ = do.judge(generated, request.abstain, calibration)
+        _, threshold = do.judge(generated, "auto", calibration)
+        return step_answer(hits, prompt, generated, confidence, threshold)
 
 
 class _Events:

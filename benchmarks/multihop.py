@@ -1,11 +1,11 @@
-"""Questions of several hops with and without decomposition: evidence recall@10, answer F1, milliseconds.
+"""Questions of several hops at once, by `auto`, and always in steps: evidence recall@10, answer F1, milliseconds.
 
     python -m benchmarks.multihop --data DIR [--half held-out] [--limit 100] [--offset 0] [--show 0]
 
 DIR (or ATTEST_DATA_DIR) holds `multihop/train.jsonl.gz`, which is not part of this repository. The questions are split
 in two by a hash of their ids: the rules of `app/query/step_plan.py` were written looking at the half `tune` only. The
 paragraphs of all picked questions together are the collection, so each question's ten to twenty stand among those of
-the others. Both ways run on the same pipeline (bundled models), question by question in turn; recall is the share of a
+the others. All ways run on the same pipeline (bundled models), question by question in turn; recall is the share of a
 question's supporting paragraphs among the ten best-ranked chunks' paragraphs; answers are asked for with
 `abstain: "never"`. The interval of a difference is from 2,000 paired bootstrap samples.
 """
@@ -35,7 +35,7 @@ from app.telemetry import Trace, configure_logging
 from app.types import Answer, AskRequest
 from ingestion.bootstrap import build_worker
 
-WAYS: dict[str, tuple[str, ...]] = {"plain": (), "decompose": ("decompose",)}
+WAYS: dict[str, str | tuple[str, ...]] = {"plain": (), "auto": "auto", "decompose": ("decompose",)}
 MEASURES = ("recall@10", "F1", "ms")
 
 
@@ -115,7 +115,7 @@ def indexed(home: Path, rows: Sequence[dict[str, Any]]) -> tuple[Services, dict[
 def measure(
     services: Services, row: dict[str, Any], keys: dict[tuple[str, str], str], number: int, *, show: bool
 ) -> dict[str, Any]:
-    """Both ways on one question, in turn first."""
+    """All ways on one question, forwards and backwards in turn."""
     gold = {
         keys[p["title"], p["text"]] for p in row["paragraphs"] if p["supporting"] and (p["title"], p["text"]) in keys
     }
@@ -160,10 +160,11 @@ def report(measured: Sequence[dict[str, Any]], *, seed: int) -> None:
         print(f"{name:16}{len(rows):>5}" + "".join(cells))
     rng = random.Random(seed)
     for kind in ("recall@10", "F1"):
-        differences = [row["decompose"][kind] - row["plain"][kind] for row in measured]
-        means = sorted(statistics.fmean(rng.choices(differences, k=len(differences))) for _ in range(2_000))
-        low, high = 100 * means[50], 100 * means[-51]
-        print(f"{kind}: decompose − plain {100 * statistics.fmean(differences):+.1f} points [{low:+.1f}, {high:+.1f}]")
+        for way in [way for way in WAYS if way != "plain"]:
+            differences = [row[way][kind] - row["plain"][kind] for row in measured]
+            means = sorted(statistics.fmean(rng.choices(differences, k=len(differences))) for _ in range(2_000))
+            low, high = 100 * means[50], 100 * means[-51]
+            print(f"{kind}: {way} − plain {100 * statistics.fmean(differences):+.1f} points [{low:+.1f}, {high:+.1f}]")
 
 
 if __name__ == "__main__":

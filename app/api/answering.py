@@ -29,8 +29,10 @@ def run_answer(
     answer = services.pipeline.answer(wanted, trace, on_event)
     services.metrics.answers.labels(outcome="abstained" if answer.abstained else "answered").inc()
     body = answer_body(answer, trace, with_trace=with_trace)
+    # what a rating is a rating of: the shipped calibration's word, and which calibration that was
+    judged = {"global_confidence": answer.global_confidence, "calibration": services.pipeline.stages.own.calibration}
     try:
-        kept = services.catalog.save_answer(answer.id, answer.question, _stored(body))
+        kept = services.catalog.save_answer(answer.id, answer.question, _stored(body) | judged)
     except Exception:  # noqa: BLE001 - a full disk must not take the answer away; it says what is missing
         structlog.get_logger("api").exception("answer_not_saved", answer_id=answer.id)
         warning = "this answer could not be stored: feedback on it will not find it"

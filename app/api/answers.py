@@ -10,7 +10,7 @@ from app.api.options import StageBody, TraceBody
 from app.api.wire import WireResponse, json_ready
 from app.routing_types import RouteTaken, StructuredResult
 from app.telemetry import Trace
-from app.types import Answer, Citation, Passage
+from app.types import Answer, Citation, Passage, Style
 
 
 class CitationBody(WireResponse):
@@ -147,7 +147,11 @@ class AnswerBody(WireResponse):
         description="calibrated: the probability that the answer is right; support: how far a language model's claims "
         "are carried by the passages that it cites; routing: no passage was read; how sure the route or statement is"
     )
+    confidence_calibration: Literal["global", "collection"] = Field(
+        description="whose calibration spoke: the shipped one, or that of the collection (GET /v1/calibrations)"
+    )
     threshold: float = Field(description="below this confidence the answer is a refusal")
+    style: Style = Field(description="form that the answer has; auto where nothing chose one, as in a refusal")
     citations: list[CitationBody]
     model: str
     collection_generation: dict[str, int]
@@ -200,7 +204,9 @@ def answer_body(answer: Answer, trace: Trace, *, with_trace: bool) -> AnswerBody
         abstained=answer.abstained,
         confidence=answer.confidence,
         confidence_kind=answer.confidence_kind,
+        confidence_calibration=answer.confidence_calibration,
         threshold=answer.threshold,
+        style=answer.style,
         citations=[citation_body(citation) for citation in answer.citations],
         model=answer.model,
         collection_generation=dict(answer.collection_generation),

@@ -23,7 +23,7 @@ from app.api.streams import Bridge, event, stream
 from app.api.wire import Float, Text, WireRequest
 from app.settings import Settings
 from app.telemetry import Trace
-from app.types import AskRequest, GenerationOptions, Message
+from app.types import AskRequest, GenerationOptions, Message, Style
 
 if TYPE_CHECKING:
     from app.bootstrap import Services
@@ -46,6 +46,9 @@ class GenerationBody(WireRequest):
     top_k: int = Field(0, ge=0, le=1_000_000, description="0 samples from all tokens")
     num_beams: int = Field(1, ge=1, le=16)
     seed: int | None = Field(None, ge=0, lt=2**63)
+    style: Style | None = Field(
+        None, description="form of the answer; auto: told by the question; left out: as the settings say"
+    )
 
 
 class AskBody(WhereBody):

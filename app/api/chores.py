@@ -9,6 +9,9 @@ from app.api.background import Background, OnModel, Work
 from app.api.evaluation_bodies import SettingBody
 from app.evaluation.metrics import paired_bootstrap
 from app.evaluation.run import EvaluationRun
+from app.generation.calibration_job import CalibrationTraining
+from app.index.calibrations import KIND as CALIBRATE
+from app.index.calibrations import CalibrationStore
 from app.index.evaluations import KIND as EVALUATE
 from app.index.evaluations import EvaluationStore
 from app.index.lease import Lease
@@ -26,7 +29,16 @@ if TYPE_CHECKING:
 
 def build_background(services: Services, on_model: OnModel[Any]) -> Background:
     """A background thread, not started, that does every kind of job that needs the models."""
-    work: dict[str, Work] = {EVALUATE: _evaluate(services, on_model), TRAIN: _train(services, on_model).run}
+    work: dict[str, Work] = {
+        EVALUATE: _evaluate(services, on_model),
+        TRAIN: _train(services, on_model).run,
+        CALIBRATE: CalibrationTraining(
+            store=CalibrationStore(services.catalog),
+            jobs=services.jobs,
+            compare=paired_bootstrap,
+            calibration=services.pipeline.stages.own.calibration,
+        ).run,
+    }
     return Background(services.jobs, work, services.settings.worker)
 
 

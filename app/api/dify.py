@@ -7,11 +7,13 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field
 
+from app.api.answers import RouteTakenBody
 from app.api.errors import documented, invalid_field, request_id_of
 from app.api.executor import line_of, until_disconnect
 from app.api.links import web_address
 from app.api.openai.shapes import LenientRequest
 from app.api.options import check_question
+from app.api.routing import SEARCHED_KINDS, scope_of_name
 from app.api.state import Reader, Ready, State
 from app.api.wire import Text, json_ready
 from app.errors import InvalidInput
@@ -74,7 +76,11 @@ class RetrievalSetting(LenientRequest):
 
 
 class RetrievalBody(LenientRequest):
-    knowledge_id: Text = Field(description="a collection's name", min_length=1, max_length=200)
+    knowledge_id: Text = Field(
+        description="a collection's name, or attest-auto: where the declared routes send the query",
+        min_length=1,
+        max_length=200,
+    )
     query: Text
     retrieval_setting: RetrievalSetting
     metadata_condition: MetadataCondition | None = None
@@ -84,15 +90,19 @@ class RetrievalBody(LenientRequest):
 async def retrieval(
     body: RetrievalBody, request: Request, state: State, services: Ready, caller: Reader
 ) -> dict[str, Any]:
-    """The chunks that match best, in Dify's shape; `score` is the cosine with the query, in [0, 1]."""
+    """The chunks that match best, in Dify's shape; `score` is the cosine with the query, in [0, 1].
+
+    `route` says how the query was routed, where it was.
+    """
     from app.pipeline import SearchRequest  # here, so that the process can answer /health before models are imported
 
     check_question(("body", "query"), body.query, state.settings.limits)
-    caller.need_collection(body.knowledge_id)
-    await state.blocking(services.catalog.get_collection, body.knowledge_id)
+    scope = await state.blocking(scope_of_name, services, caller, body.knowledge_id, SEARCHED_KINDS)
     wanted = SearchRequest(
         query=body.query,
-        collections=(body.knowledge_id,),
+        collections=scope.collections,
+        route=scope.route,
+        routes=scope.routes,
         filters=body.metadata_condition.filters() if body.metadata_condition else {},
         top_k=body.retrieval_setting.top_k,
     )
@@ -101,7 +111,10 @@ async def retrieval(
     result = await until_disconnect(request, future, trace.cancel)
     records = [_record(hit) for hit in result.hits]
     threshold = body.retrieval_setting.score_threshold
-    return {"records": [record for record in records if record["score"] >= threshold]}
+    found: dict[str, Any] = {"records": [record for record in records if record["score"] >= threshold]}
+    if result.route is not None:
+        found["route"] = RouteTakenBody.of(result.route).model_dump(mode="json")
+    return found
 
 
 def _record(hit: Any) -> dict[str, Any]:
@@ -110,6 +123,7 @@ def _record(hit: Any) -> dict[str, Any]:
         "path": web_address(chunk.source_url) or chunk.document_id,
         "description": " › ".join(chunk.heading_path),
         "document_id": chunk.document_id,
+        "collection": chunk.collection,
         "version": chunk.version,
         "chunk_id": chunk.chunk_id,
         "page": chunk.page,

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.keys import KeyRing, RateLimiter
 from app.errors import AttestError, InvalidInput, NotAuthenticated, NotPermitted, TooLarge, UnsupportedMedia
 
-JSON_BODY_BYTES = 2 * 2**20  # everything but documents: a question with its history is far below
+JSON_BODY_BYTES = 2 * 2**20  # everything but documents and golden sets: a question with its history is far below
 _FORM_OVERHEAD_BYTES = 2**20
 _OPEN_PATHS = ("/health/live", "/health/ready")
 _OPEN_PREFIX = "/assets/"  # the page's own code, which is public: a browser can send no key for a script
@@ -58,6 +58,7 @@ class Gate:
         cors_origins: Sequence[str],
         document_bytes: int,
         form_bytes: int,
+        evaluation_bytes: int,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -66,6 +67,7 @@ class Gate:
         self._cors_origins = frozenset(origin.rstrip("/").lower() for origin in cors_origins)
         self._document_bytes = document_bytes
         self._form_bytes = form_bytes
+        self._evaluation_bytes = evaluation_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -126,6 +128,8 @@ class Gate:
         state["caller"] = principal.name
 
     def _limit_bytes(self, path: str, headers: Headers) -> int:
+        if path == "/v1/evaluations":
+            return self._evaluation_bytes
         if not _takes_files(path):
             return JSON_BODY_BYTES
         if headers.get("content-type", "").lower().startswith("multipart/"):

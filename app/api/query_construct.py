@@ -85,7 +85,7 @@ async def construct(
             f"must list at most {MAX_GIVEN_VALUES} values in all, lists {values}: give the commonest of each field",
             "too_long",
         )
-    build = {"metadata": _metadata, "sql": _sql, "cypher": _cypher}[body.target]
+    build = _metadata if body.target == "metadata" else _statement
     stop = Event()
     # linking, a model, a database: not work for the few threads of the catalog
     future = state.models.submit(
@@ -121,35 +121,23 @@ def _metadata(
     )
 
 
-def _sql(
+def _statement(
     body: ConstructBody,
     services: Services,
     caller: Principal,
     collections: tuple[str, ...],
     cancelled: Callable[[], bool],
 ) -> ConstructedBody:
-    fields = construct_rows(
-        body.question, body.schema_, services, caller, collections, execute=body.execute, cancelled=cancelled
-    )
+    """SQL or Cypher, with the rows and their citations where they were asked for."""
+    fields: dict[str, Any]
+    asked: dict[str, Any] = {"execute": body.execute, "cancelled": cancelled}
+    if body.target == "sql":
+        fields = construct_rows(body.question, body.schema_, services, caller, collections, **asked)
+    else:
+        fields = construct_graph(body.question, body.schema_, services, collections, **asked)
     if "citations" in fields:
         fields["citations"] = [citation_body(citation) for citation in fields["citations"]]
-    return ConstructedBody(target="sql", **fields)
-
-
-def _cypher(
-    body: ConstructBody,
-    services: Services,
-    caller: Principal,
-    collections: tuple[str, ...],
-    cancelled: Callable[[], bool],
-) -> ConstructedBody:
-    del caller
-    fields = construct_graph(
-        body.question, body.schema_, services, collections, execute=body.execute, cancelled=cancelled
-    )
-    if "citations" in fields:
-        fields["citations"] = [citation_body(citation) for citation in fields["citations"]]
-    return ConstructedBody(target="cypher", **fields)
+    return ConstructedBody(target=body.target, **fields)
 
 
 def _values_in(given: Any) -> int:

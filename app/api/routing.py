@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 from app.api.errors import invalid_field
 from app.api.keys import Principal, allowed_collections
+from app.errors import NotFound, NotPermitted
 from app.routing_types import Route, RouteKind
 
 if TYPE_CHECKING:
     from app.bootstrap import Services
 
 ALL_KINDS: frozenset[RouteKind] = frozenset({"collections", "sql", "graph", "chitchat", "refuse"})
+SEARCHED_KINDS: frozenset[RouteKind] = frozenset({"collections"})
+"""What a surface that returns passages instead of an answer can be routed to."""
+AUTO_NAME = "attest-auto"
+"""What a front-end names as its model or knowledge base to let the routes choose; a collection called so goes first."""
+
 _SHOWN = 20
 
 
@@ -64,6 +70,31 @@ def scope_of(
         )
     asked = named.collections or allowed_collections(caller, collections or _default_of(caller, named))
     return Scope(_known(services, asked), route, (named,))
+
+
+def scope_of_name(services: Services, caller: Principal, name: str, kinds: Collection[RouteKind] = ALL_KINDS) -> Scope:
+    """Where a model or knowledge base of that name is asked: the collection, or with `AUTO_NAME` where routes send it.
+
+    Raises:
+        NotPermitted: the key may not touch the collection. NotFound: there is none, or no route that could choose.
+    """
+    if name == AUTO_NAME and not _exists(services, name):
+        if permitted_routes(services, caller, kinds):
+            return scope_of(services, caller, "auto", None, kinds)
+        raise NotFound(
+            f"{AUTO_NAME!r} lets the routes choose, and none is declared that this key may take: name a collection, or "
+            "declare routes (PUT /v1/routes/NAME)"
+        )
+    caller.need_collection(name)
+    return Scope(_known(services, (name,)))
+
+
+def routes_choose(services: Services, caller: Principal) -> bool:
+    """Whether the caller can ask `AUTO_NAME`, so that it is worth listing."""
+    try:
+        return bool(scope_of_name(services, caller, AUTO_NAME).routes)
+    except (NotFound, NotPermitted):
+        return False
 
 
 def permitted_routes(
@@ -142,6 +173,10 @@ def _as_collection(
         f"no route and no collection is called {name[:80]!r}: give auto, or one of {', '.join(names[:_SHOWN])}{more}",
         "route",
     )
+
+
+def _exists(services: Services, name: str) -> bool:
+    return any(record.name == name for record in services.catalog.list_collections())
 
 
 def _known(services: Services, names: Sequence[str]) -> tuple[str, ...]:

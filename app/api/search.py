@@ -19,7 +19,7 @@ from app.api.options import (
     check_question,
     check_top_k,
 )
-from app.api.routing import scope_of
+from app.api.routing import SEARCHED_KINDS, scope_of
 from app.api.state import Reader, Ready, State
 from app.api.wire import Text, WireResponse, json_ready
 from app.telemetry import Trace
@@ -111,7 +111,7 @@ async def search(body: SearchBody, request: Request, state: State, services: Rea
     limits = state.settings.limits
     check_question(("body", "query"), body.query, limits)
     check_top_k(("body", "top_k"), body.top_k, limits)
-    scope = await state.blocking(scope_of, services, caller, body.route, body.collections, frozenset({"collections"}))
+    scope = await state.blocking(scope_of, services, caller, body.route, body.collections, SEARCHED_KINDS)
     wanted = SearchRequest(
         query=body.query,
         collections=scope.collections,

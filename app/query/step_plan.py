@@ -14,6 +14,7 @@ from typing import Literal
 
 from app.errors import Unavailable
 from app.protocols import TextModel
+from app.query.step_roles import ASKED_OF_THING, ROLE, first_described
 from app.query.written import as_object
 from app.types import Message
 
@@ -21,14 +22,6 @@ Combine = Literal["last", "earliest", "latest", "same"]
 MAX_STEPS = 4
 _MAX_CHARS = 400  # of a question; the patterns look back
 _REFERENCE = re.compile(r"#(\d)")
-# letter case is kept: "the director of" describes a person, "The Director Of …" is a title
-_ROLE = (
-    r"(?:(?:older|younger|first|second|lead|current|former)\s+)?(?:director|performer|composer|author|writer|singer|"
-    r"producer|founder|creator|inventor|father|mother|wife|husband|spouse|son|daughter|child|sibling|brother|sister|"
-    r"ceo|CEO|president|chairman|capital(?:\s+city)?|manufacturer|publisher|owner|editor|screenwriter|architect|developer|"
-    r"designer|artist|band|record\s+label|alma\s+mater|birthplace|employer|star|lyricist|cinematographer|headquarters|"
-    r"place\s+of\s+(?:birth|death))"
-)
 _KIN = {
     "paternal grandfather": ("father", "father"), "maternal grandfather": ("mother", "father"),
     "paternal grandmother": ("father", "mother"), "maternal grandmother": ("mother", "mother"),
@@ -48,19 +41,22 @@ _TAIL = (
     r"did|does|belong[s]?|found(?:ed)?|start(?:ed)?|become|became|leave|left)\b(?:[^?]*)|\s*'s\s+[^?]+)?"
 )
 _ROLE_OF = re.compile(
-    rf"(?P<phrase>[Tt]he\s+(?P<role>{_ROLE})\s+(?:of|for)\s+(?P<thing>(?:(?!\b{_ROLE}\s+of\b).)+?))(?P<tail>{_TAIL})\s*\?*$"
+    rf"(?P<phrase>[Tt]he\s+(?P<role>{ROLE})\s+(?:of|for)\s+(?P<thing>(?:(?!\b{ROLE}\s+of\b).)+?))(?P<tail>{_TAIL})\s*\?*$"
 )
-_POSSESSIVE = re.compile(rf"(?P<phrase>(?P<thing>{_NAME})['’]s\s+(?P<role>{_ROLE}))\b")
+_POSSESSIVE = re.compile(rf"(?P<phrase>(?P<thing>{_NAME})['’]s\s+(?P<role>{ROLE}))\b(?!\s+(?:of|for)\b)")
 _CONTAINING = re.compile(
     r"(?P<phrase>the\s+(?P<role>country|city|state|county|continent|region|town|province|district)\s+(?:containing|that\s+"
-    rf"contains|where)\s+(?P<thing>{_NAME})(?P<how>\s+(?:is\s+located|was\s+born|is\s+from|died|was\s+formed|lived|is)\b)?)"
+    rf"contains|where)\s+(?P<thing>(?:the\s+)?{_NAME})(?P<how>\s+(?:(?:is|was|are|were)\s+(?:located|found|based|born|from|"
+    r"formed|founded|held|fought|situated|built|filmed)|died|lived|takes\s+place|took\s+place|is)\b)?)(?!\w|\s+(?:of\b|[A-Z]))"
 )
-_WHOLE = re.compile(r"^(?:who|what|which|where)(?:\s+(?:is|was|are|were))?\s*$", re.IGNORECASE)
+_WHOLE = re.compile(  # nothing is asked but the description itself
+    r"^(?:who|what|which|where)(?:['’]s|\s+(?:is|was|are|were))?(?:\s+the)?(?:\s+names?(?:\s+of(?:\s+the)?)?)?"
+    r"(?:\s*['’]s\s+(?:first\s+|full\s+|real\s+)?name)?\s*$",
+    re.IGNORECASE,
+)
 _KNOWN_AS = re.compile(  # what follows is a title rather than a person to look up
     r"\b(?:known|called|named|considered|regarded|recogni[sz]ed|appointed|elect(?:s|ed)|crowned|become|became)\b[^?]*$"
-)
-_ASKED_OF_PLACE = re.compile(
-    r"\b(?:capital|headquarters|birthplace|place|country|city|state|label|alma|band|employer)\b"
+    rf"|\b(?:as|be|been|being)\s*$|\b(?:is|was|were|are)\s+{_NAME}\s*$"
 )
 
 _OR = r"[,:]\s*(?P<left>.+?)\s+or\s+(?P<right>.+?)\s*\?*$"
@@ -74,7 +70,7 @@ _SAME = re.compile(
 )
 _KIND = r"(?:film|movie|song|book|album|novel|magazine|band|village|town|city|airport|building)s?"
 _CALLED = re.compile(
-    rf"^(?:both\s+)?(?:the\s+)?(?:{_ROLE}s?\s+of\s+)(?:both\s+)?(?:(?:the\s+)?{_KIND}\b[:,]?\s+)?"
+    rf"^(?:both\s+)?(?:the\s+)?(?:{ROLE}s?\s+of\s+)(?:both\s+)?(?:(?:the\s+)?{_KIND}\b[:,]?\s+)?"
     rf"|^(?:both\s+)?(?:the\s+)?{_KIND}\b[:,]?\s+|^both\s+"
 )
 _PLAN_TOLD = (
@@ -118,7 +114,7 @@ class Plan:
 
 def plan_steps(question: str) -> Plan | None:
     """The plan by rules; None for a question of one step, or one that they can not take apart."""
-    text = re.sub(r"\s+", " ", question).strip().rstrip("?").rstrip()
+    text = re.sub(r"\s+", " ", question).strip().rstrip("?？").rstrip()
     if len(text) > _MAX_CHARS:
         return None
     text = f"{_kin_spelled(text)}?"
@@ -159,8 +155,9 @@ def _bridged(text: str) -> Plan | None:
     """The innermost description first, until what is left asks for one thing."""
     steps: list[Step] = []
     rest = text
+    describes = first_described if "的" in text else _innermost
     while len(steps) < MAX_STEPS - 1:
-        found = _innermost(rest)
+        found = describes(rest)
         if found is None:
             break
         phrase, inner = found
@@ -180,7 +177,7 @@ def _innermost(text: str) -> tuple[str, str] | None:
         if found is None:
             continue
         phrase, thing, role = found["phrase"].strip(), found["thing"].strip(), found["role"].strip()
-        if re.search(r",\s*(?:who|which|that)$|['’]s$|\b(?:what|which|who|whom|whose)\b", thing):
+        if re.search(r",\s*(?:who|which|that)$|['’]s$|\b(?:what|when|which|who|whom|whose)\b", thing):
             continue
         outside = (text[: found.start("phrase")] + text[found.end("phrase") :]).strip(" ?")
         if _WHOLE.match(outside) or _KNOWN_AS.search(text[: found.start("phrase")]):
@@ -190,7 +187,7 @@ def _innermost(text: str) -> tuple[str, str] | None:
             verb, _, kind = how.partition(" ")
             inner = f"In which {role} {verb} {thing} {kind}?" if kind else f"In which {role} is {thing}?"
             return phrase, " ".join(inner.split())
-        asked = "What" if _ASKED_OF_PLACE.search(role) else "Who"
+        asked = "What" if ASKED_OF_THING.search(role) else "Who"
         return phrase, f"{asked} is the {role} of {thing}?"
     return None
 
@@ -210,7 +207,7 @@ def _compared(text: str) -> Plan | None:
     if found is None:
         return None
     what = f"{found['what']} {text[found.end('what') : found.start('left')]}"
-    role = re.search(rf"\b(?P<role>{_ROLE})\b", what)
+    role = re.search(rf"\b(?P<role>{ROLE})\b", what)
     if re.search(r"\bdi(?:e|ed|es)\b|\bdeath\b|passed", what):
         date = "When did {} die?"
     elif role or re.search(r"\bborn\b|\bolder\b|\byounger\b|\bbirth", what):
@@ -236,7 +233,7 @@ def _same(text: str) -> Plan | None:
     of = found["of"].lower()
     first, second = found["first"], re.sub(r"\s+both$", "", found["second"])
     told = f"{first} and {second} {found['verb']}"
-    role = re.search(rf"\b(?P<role>{_ROLE})s?\s+(?:of|from|that|who)\b", told)
+    role = re.search(rf"\b(?P<role>{ROLE})s?\s+(?:of|from|that|who)\b", told)
     sides = (_named(first), _named(second))
     if not all(sides):
         return None

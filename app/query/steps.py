@@ -24,7 +24,8 @@ _MARK = re.compile(r"\s*\[\d+\]")
 class StepAnswer:
     """What was found for one question. `text` is empty where nothing was sure enough; `generated` then still says what.
 
-    `hits` are the ranked chunks, best first; `prompt` is what the generator read.
+    `hits` are the ranked chunks, best first; `prompt` is what the generator read. `stands`: as the answer to a question
+    of its own it would be given.
     """
 
     text: str
@@ -32,6 +33,7 @@ class StepAnswer:
     hits: tuple[Hit, ...] = ()
     prompt: Prompt | None = None
     generated: Generated | None = None
+    stands: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,9 @@ def step_through(
 ) -> Stepped | None:
     """The answers to the parts of a question; None where "decompose" is not among `kinds`, or it has no parts.
 
-    "auto" asks for it where the rules find parts, which they do in few other questions (docs/decomposition.md); no
-    model is asked for a plan then. The trace's stage `decompose` shows the plan and each step's question, answer and
-    evidence.
+    "auto" asks for it where the rules find parts and the whole question has no answer that stands: a plan costs
+    questions that are simple after all more than it gives them (docs/decomposition.md). No model is asked for a plan
+    then. The trace's stage `decompose` shows the plan and each step's question, answer and evidence.
 
     Args:
         question: standalone.
@@ -110,6 +112,12 @@ def step_through(
     elif "decompose" not in kinds:
         return None
     with trace.stage("decompose") as stage:
+        if kinds == "auto":
+            at_once = answer(question, True)
+            stage.detail["at_once"] = {"answer": at_once.text, "confidence": round(at_once.confidence, 4)}
+            if at_once.stands:
+                stage.detail["plan"] = []
+                return None
         plan, error = plan_of(question, model, trace.cancelled)
         if error:
             stage.degrade(error)
@@ -123,10 +131,22 @@ def step_through(
     return stepped
 
 
-def step_answer(hits: tuple[Hit, ...], prompt: Prompt, generated: Generated | None, confidence: float) -> StepAnswer:
-    """What a generator's output is as the answer of a step: without text where it is too unsure to build on."""
-    sure = generated is not None and bool(generated.spans) and confidence >= STEP_CONFIDENCE
-    return StepAnswer(short_text(generated) if generated and sure else "", confidence, hits, prompt, generated)
+def step_answer(
+    hits: tuple[Hit, ...], prompt: Prompt, generated: Generated | None, confidence: float, threshold: float
+) -> StepAnswer:
+    """What a generator's output is as the answer of a step: without text where it is too unsure to build on.
+
+    Args:
+        hits: ranked chunks, best first.
+        prompt: what was read.
+        generated: None where there was nothing to read.
+        confidence: in [0, 1].
+        threshold: the confidence from which such an answer stands by itself.
+    """
+    points = generated is not None and bool(generated.spans)
+    sure = points and confidence >= STEP_CONFIDENCE
+    text = short_text(generated) if generated and sure else ""
+    return StepAnswer(text, confidence, hits, prompt, generated, stands=points and confidence >= threshold)
 
 
 def plan_of(

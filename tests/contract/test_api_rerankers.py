@@ -218,7 +218,7 @@ async def test_a_model_that_was_overtaken_is_not_promoted(api):
     assert add("rrk_a", None).status == "active"
     late = add("rrk_b", None)
     assert late.status == "rejected"
-    assert "another model was put into service" in late.reason
+    assert "another one was put into service" in late.reason
     assert add("rrk_c", "rrk_a").status == "active"
     removed, active = store.rollback("default")
     assert (removed.id, active.id) == ("rrk_c", "rrk_a")

@@ -16,7 +16,14 @@ from app.api.answering import run_answer
 from app.api.answers import AnswerBody
 from app.api.errors import problem_of, request_id_of
 from app.api.executor import line_of, until_disconnect
-from app.api.openai.chat_bodies import ChatBody, annotations_of, open_webui_sources, to_request, usage_of
+from app.api.openai.chat_bodies import (
+    ChatBody,
+    annotations_of,
+    open_webui_sources,
+    routed_fields,
+    to_request,
+    usage_of,
+)
 from app.api.openai.error_shape import error_object
 from app.api.openai.shapes import new_id, resolve_model
 from app.api.openai.tasks import answer_task, forced_function
@@ -79,8 +86,11 @@ class _Reply:
 async def chat_completions(
     body: ChatBody, request: Request, state: State, services: Ready, caller: Reader
 ) -> Response | dict[str, Any]:
-    """An answer from the collection that `model` names; `message.annotations` and `citations` say where it stands."""
-    collection, generator = await resolve_model(state, services, caller, body.model)
+    """An answer from the collection that `model` names, or from where routes send the question (`attest-auto`).
+
+    `message.annotations` and `citations` say where it stands, `attest.route` how it was routed.
+    """
+    scope, generator = await resolve_model(state, services, caller, body.model)
     question, wrapped = body.asked()
     history = body.history()
     reply = _Reply(
@@ -100,7 +110,7 @@ async def chat_completions(
         if not body.stream:
             return reply.whole(task, usage, function=function)
         return stream(_told(reply, task, usage, function))
-    wanted = to_request(question, history, (collection,), body.generation(generator, state.settings), state.settings)
+    wanted = to_request(question, history, scope, body.generation(generator, state.settings), state.settings)
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
     if wrapped:
         trace.warnings.append(WARNING)
@@ -134,6 +144,7 @@ def _extras(answer: AnswerBody) -> dict[str, Any]:
             "threshold": answer.threshold,
             "collection_generation": answer.collection_generation,
             "warnings": answer.warnings,
+            **routed_fields(answer),
         },
     }
 

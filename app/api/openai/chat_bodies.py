@@ -12,9 +12,10 @@ from app.api.links import web_address
 from app.api.openai.shapes import LenientRequest
 from app.api.openai.wrapped import unwrapped
 from app.api.options import check_question
+from app.api.routing import Scope
 from app.api.wire import Text
 from app.settings import Settings
-from app.types import AskRequest, GenerationOptions, Message, RetrievalOptions
+from app.types import AskRequest, GenerationOptions, Message, RetrievalOptions, Style
 
 _HISTORY_MESSAGES = 100
 
@@ -52,6 +53,7 @@ class ChatBody(LenientRequest):
     seed: int | None = None
     response_format: Any = None
     tool_choice: Any = None
+    style: Style | None = Field(None, description="ours: form of the answer, as generation.style of /v1/ask")
 
     @property
     def instructions(self) -> str:
@@ -92,6 +94,7 @@ class ChatBody(LenientRequest):
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
+            style=self.style,
         )
 
 
@@ -103,6 +106,7 @@ def generation_options(
     temperature: float | None,
     top_p: float | None,
     seed: int | None,
+    style: Style | None = None,
 ) -> GenerationOptions:
     """Switches that a front-end sent, in ranges that every generator takes; without a temperature the best answer.
 
@@ -115,6 +119,7 @@ def generation_options(
         temperature=(temperature or 0.0) if _writes(model, settings) else 0.0,
         top_p=max(top_p, 1e-3) if top_p is not None else 1.0,
         seed=None if seed is None else seed % 2**63,
+        style=style,
     )
 
 
@@ -128,7 +133,7 @@ def _writes(model: str | None, settings: Settings) -> bool:
 def to_request(
     question: str,
     history: tuple[Message, ...],
-    collections: tuple[str, ...],
+    scope: Scope,
     generation: GenerationOptions,
     settings: Settings,
     **where: Any,
@@ -137,13 +142,21 @@ def to_request(
     check_question(("body", "messages"), question, settings.limits)
     return AskRequest(
         question=question,
-        collections=collections,
+        collections=scope.collections,
+        route=scope.route,
+        routes=scope.routes,
         history=history,
         retrieval=RetrievalOptions(top_k=settings.retrieval.top_k, rrf_k=settings.retrieval.rrf_k),
         context_chunks=settings.context.chunks,
         generation=generation,
         **where,
     )
+
+
+def routed_fields(answer: AnswerBody) -> dict[str, Any]:
+    """How the question was routed, and what a table or the graph returned, where that is so; as `/v1/ask` tells it."""
+    told = {"route": answer.route, "result": answer.result}
+    return {name: body.model_dump(mode="json") for name, body in told.items() if body is not None}
 
 
 def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:

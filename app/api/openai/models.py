@@ -1,4 +1,4 @@
-"""`GET /v1/models`: every collection is a model, and the embedder is one too."""
+"""`GET /v1/models`: every collection is a model, letting the routes choose is one, and the embedder is one too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter
 
 from app.api.openai.shapes import ModelNotFound
+from app.api.routing import AUTO_NAME, routes_choose
 from app.api.state import Reader, Ready, State
 from app.errors import NotFound
 
@@ -30,11 +31,17 @@ def _of_collection(record: Any) -> dict[str, Any]:
     return _model(record.name, int(record.created_at.timestamp()), **more)
 
 
+def _choosing() -> dict[str, Any]:
+    return _model(AUTO_NAME, 0, description="Asks where the declared routes send the question")
+
+
 @router.get("/v1/models")
 async def list_models(state: State, services: Ready, caller: Reader) -> dict[str, Any]:
-    """The collections that the key may touch, then the embedding model."""
+    """The collections that the key may touch, `attest-auto` where routes are declared, then the embedding model."""
     records = await state.blocking(services.catalog.list_collections)
     models = [_of_collection(record) for record in records if caller.may_touch(record.name)]
+    if await state.blocking(routes_choose, services, caller):
+        models.append(_choosing())
     return {"object": "list", "data": [*models, _model(embedding_model_name(services), 0)]}
 
 
@@ -44,6 +51,8 @@ async def get_model(name: str, state: State, services: Ready, caller: Reader) ->
     if name in (embedding_model_name(services), services.encoder.name):
         return _model(name, 0)
     collection = name.partition(":")[0]
+    if collection == AUTO_NAME and await state.blocking(routes_choose, services, caller):
+        return _choosing() | {"id": name}
     try:
         caller.need_collection(collection)
         record = await state.blocking(services.catalog.get_collection, collection)

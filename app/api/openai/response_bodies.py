@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.api.answers import AnswerBody
 from app.api.errors import invalid_field
-from app.api.openai.chat_bodies import ContentPart
+from app.api.openai.chat_bodies import ContentPart, routed_fields
 from app.api.openai.shapes import LenientRequest, relevance_of
 from app.api.openai.store_files import attributes_of, file_id_of
 from app.api.wire import Metadata, Text
@@ -153,6 +153,8 @@ def response_object(
         "total_tokens": prompt + completion,
     }
     ours = {"answer_id": answer.id, "abstained": answer.abstained, "confidence": answer.confidence} if answer else None
+    if answer and ours:
+        ours |= routed_fields(answer)
     return {
         "id": response_id,
         "object": "response",

@@ -31,13 +31,14 @@ from app.api.openai.response_bodies import (
     text_part,
 )
 from app.api.openai.response_tasks import told_task, whole_task
-from app.api.openai.shapes import new_id, resolve_model
+from app.api.openai.shapes import ModelNotFound, new_id, resolve_model
 from app.api.openai.store_files import file_names
 from app.api.openai.tasks import answer_task
 from app.api.openai.wrapped import WARNING, unwrapped
+from app.api.routing import AUTO_NAME, Scope, scope_of
 from app.api.state import ApiState, Reader, Ready, State, Writer
 from app.api.streams import Bridge, event, stream
-from app.errors import NotFound
+from app.errors import NotFound, NotPermitted
 from app.telemetry import Trace
 from app.types import AskRequest, Message, Passage
 
@@ -49,11 +50,15 @@ _HISTORY_MESSAGES = 100
 
 
 class _Reply:
-    """One response while it grows: its two output items, the passages, and who is told."""
+    """One response while it grows: its two output items, the passages, and who is told.
 
-    def __init__(self, body: ResponsesBody, question: str) -> None:
+    `reach` holds the collections that earlier turns of the conversation were answered from.
+    """
+
+    def __init__(self, body: ResponsesBody, question: str, reach: frozenset[str] = frozenset()) -> None:
         self.body = body
         self.question = question
+        self.reach = reach
         self.id = new_id("resp")
         self.search_id, self.message_id = new_id("fs"), new_id("msg")
         self.created = int(time.time())
@@ -102,16 +107,20 @@ class _Reply:
 async def create_response(
     body: ResponsesBody, request: Request, state: State, services: Ready, caller: Reader
 ) -> Response:
-    """An answer from the collection that `model` or `file_search` names, with file citations in its text."""
+    """An answer from the collection that `model` or `file_search` names, with file citations in its text.
+
+    The model `attest-auto` lets the routes choose, within the stores of `file_search` where there are any.
+    """
     question, history = body.conversation()
     typed = unwrapped(question)
     question = typed or question
+    reach: frozenset[str] = frozenset()
     if body.previous_response_id is not None:
         earlier = await state.blocking(_stored, services, caller, body.previous_response_id)
         history = (*(Message(**message) for message in earlier["conversation"]), *history)
+        reach = frozenset(earlier["collections"])
     tool = body.file_search
-    names = list(dict.fromkeys(tool.vector_store_ids or [])) if tool else []
-    resolved = [await resolve_model(state, services, caller, name) for name in names or [body.model]]
+    scope = await _scope(state, services, caller, body)
     generator = body.model.partition(":")[2] or None
     earlier_words = [message.content for message in history if message.role == "user"]
     task = answer_task(question, earlier_words, instructions=body.instructions or "", wants_json=body.wants_json)
@@ -120,7 +129,7 @@ async def create_response(
     wanted = to_request(
         question,
         history[-_HISTORY_MESSAGES:],
-        tuple(collection for collection, _ in resolved),
+        scope,
         generation_options(
             generator,
             state.settings,
@@ -137,7 +146,7 @@ async def create_response(
     trace = Trace(request_id_of(request.scope), metrics=services.metrics)
     if typed:
         trace.warnings.append(WARNING)
-    reply, line = _Reply(body, question), line_of(request.scope)
+    reply, line = _Reply(body, question, reach), line_of(request.scope)
     if body.stream:
         return _streamed(state, services, wanted, trace, reply, line)
 
@@ -149,6 +158,19 @@ async def create_response(
         return _finish(services, reply, run_answer(services, wanted, trace, keep, with_trace=False), wanted)
 
     return JSONResponse(await until_disconnect(request, state.models.submit(answered, line), trace.cancel))
+
+
+async def _scope(state: ApiState, services: Services, caller: Principal, body: ResponsesBody) -> Scope:
+    """Where it is asked. Raises `ModelNotFound` and `NotPermitted` as `resolve_model`."""
+    tool = body.file_search
+    if not tool or not tool.vector_store_ids:
+        return (await resolve_model(state, services, caller, body.model))[0]
+    route = "auto" if body.model.partition(":")[0] == AUTO_NAME else None
+    stores = list(dict.fromkeys(tool.vector_store_ids))
+    try:
+        return await state.blocking(scope_of, services, caller, route, stores)
+    except NotFound as error:
+        raise ModelNotFound(f"{error.message}; GET /v1/vector_stores lists those there are") from None
 
 
 @router.get("/v1/responses/{response_id}")
@@ -175,6 +197,8 @@ def _stored(services: Services, caller: Principal, response_id: str) -> dict[str
         raise NotFound(f"there is no response {response_id!r}: it was not stored, or a document it quotes is gone")
     for collection in stored["collections"]:
         caller.need_collection(collection)
+    if stored.get("unlimited") and caller.collections is not None:
+        raise NotPermitted("this response holds rows of a SQL source: a key that is limited to collections reads none")
     return stored
 
 
@@ -182,15 +206,32 @@ def _finish(services: Services, reply: _Reply, answer: AnswerBody, wanted: AskRe
     """The finished object, kept with its conversation unless the caller said `store: false`."""
     whole = reply.done(answer)
     if reply.body.store is not False:
-        said = [*wanted.history, Message("user", reply.question), Message("assistant", answer.answer)]
+        said = [*wanted.history, Message("user", reply.question)]
+        if answer.result is None:
+            said.append(Message("assistant", answer.answer))
         kept = {
-            "response": whole,
-            "collections": list(wanted.collections),
+            "response": whole if answer.result is None else reply.done(_without_cells(answer)),
+            **_reach(wanted, answer, reply.reach),
             "conversation": [{"role": m.role, "content": m.content} for m in said[-_HISTORY_MESSAGES:]],
             "citations": whole["citations"],
         }
         services.catalog.save_answer(reply.id, reply.question, kept)
     return whole
+
+
+def _without_cells(answer: AnswerBody) -> AnswerBody:
+    """The answer as it is kept: cells of a table that no citation names would outlive their document."""
+    return answer.model_copy(update={"answer": "", "short_answer": "", "citations": [], "result": None})
+
+
+def _reach(wanted: AskRequest, answer: AnswerBody, earlier: frozenset[str]) -> dict[str, Any]:
+    """What a key must be allowed to read so that it may read the stored response again."""
+    collections = {*earlier, *(answer.collection_generation or wanted.collections)}
+    taken = next((route for route in wanted.routes if answer.route and route.name == answer.route.route), None)
+    if answer.result is not None and taken is not None:
+        collections |= set(taken.collections or wanted.collections)
+        return {"collections": sorted(collections), "unlimited": taken.source is not None}
+    return {"collections": sorted(collections)}
 
 
 def _streamed(

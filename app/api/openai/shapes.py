@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from app.api.keys import Principal
+from app.api.routing import AUTO_NAME, Scope, scope_of_name
 from app.api.state import ApiState
 from app.errors import InvalidInput, NotFound
 from app.types import Hit
@@ -41,17 +42,18 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(12)}" if prefix == "chatcmpl" else f"{prefix}_{secrets.token_hex(12)}"
 
 
-async def resolve_model(state: ApiState, services: Services, caller: Principal, name: str) -> tuple[str, str | None]:
-    """`(collection, generator)` of a model name: a collection, or `collection:generator`.
+async def resolve_model(state: ApiState, services: Services, caller: Principal, name: str) -> tuple[Scope, str | None]:
+    """`(where it is asked, generator)` of a model name: a collection or `attest-auto`, with `:generator` or without.
 
     Raises:
         ModelNotFound: no such collection or generator. NotPermitted: the key may not touch it.
     """
     collection, _, generator = name.partition(":")
-    caller.need_collection(collection)
     try:
-        await state.blocking(services.catalog.get_collection, collection)
-    except NotFound:
+        scope = await state.blocking(scope_of_name, services, caller, collection)
+    except NotFound as error:
+        if collection == AUTO_NAME:
+            raise ModelNotFound(error.message) from None
         raise ModelNotFound(
             f"there is no model {name[:200]!r}: a model is a collection's name, or collection:generator; "
             "GET /v1/models lists them"
@@ -60,7 +62,7 @@ async def resolve_model(state: ApiState, services: Services, caller: Principal, 
         services.pipeline.generator_of(generator or None)
     except InvalidInput as error:
         raise ModelNotFound(error.message) from None
-    return collection, generator or None
+    return scope, generator or None
 
 
 def page_of(objects: list[dict[str, Any]], limit: int) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from app.index.filters import Combination, Comparison, Condition, parse
 from app.protocols import TextModel
 from app.query.construction.fields import Field, FieldSchema
 from app.query.construction.metadata import BuiltFilter, build_filter
-from app.query.construction.sql_build import Statement, build_sql
+from app.query.construction.sql_build import build_sql
 from app.query.construction.sql_check import DEFAULT_LIMIT, check_statement
 from app.query.construction.sql_form import TOLD as FORM_TOLD
 from app.query.construction.sql_form import compose, form_of
 from app.query.construction.sql_schema import SqlSchema
 from app.query.construction.sql_similar import split_similar
+from app.query.construction.sql_statement import Statement
 from app.query.written import as_object
 from app.types import Message
 

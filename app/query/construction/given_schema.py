@@ -7,7 +7,8 @@ from typing import Any
 
 from app.errors import InvalidInput
 from app.query.construction.fields import MAX_FIELDS, MAX_VALUES, Field, FieldSchema, FieldType
-from app.query.construction.sql_schema import Column, ForeignKey, SqlSchema, Table
+from app.query.construction.sql_keys import inferred_keys
+from app.query.construction.sql_schema import MAX_TABLES, Column, ForeignKey, SqlSchema, Table
 
 _TYPES: dict[str, FieldType] = {
     **dict.fromkeys(("text", "string", "str", "keyword", "varchar", "char", "enum", "list", "array"), "text"),
@@ -40,6 +41,8 @@ def field_schema(given: Mapping[str, Any]) -> FieldSchema:
 def sql_schema(given: Mapping[str, Any]) -> SqlSchema:
     """The tables of `{"tables": [{"name", "columns", "foreign_keys"?}]}`, `{"tables": {name: columns}}`, or one table.
 
+    Where no table has a foreign key, names of columns say which tables belong together.
+
     Raises:
         InvalidInput: it is none of those; the message names the part that is wrong.
     """
@@ -55,6 +58,9 @@ def sql_schema(given: Mapping[str, Any]) -> SqlSchema:
             read.append(Column(found.name, found.type, found.values))
         keys = entry.get("foreign_keys", ()) if isinstance(entry, Mapping) and "columns" in entry else ()
         tables.append(Table(name, tuple(read), tuple(_key(where, key) for key in keys or ())))
+    if not any(table.foreign_keys for table in tables) and len(tables) <= MAX_TABLES:
+        guessed = inferred_keys(tables)
+        tables = [Table(table.name, table.columns, guessed.get(table.name, ())) for table in tables]
     return SqlSchema(tuple(tables))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -16,10 +15,12 @@ from sqlglot import exp
 
 from app.query.construction.sql_check import DEFAULT_LIMIT, check_statement
 from app.query.construction.sql_conditions import SqlCondition, find_conditions
+from app.query.construction.sql_joined import build_joined
 from app.query.construction.sql_mentions import ColumnMention, Ref, column_mentions, table_mentions
 from app.query.construction.sql_schema import SqlSchema
 from app.query.construction.sql_semantic import SemanticCondition, find_semantic
 from app.query.construction.sql_similar import FUNCTION, split_similar
+from app.query.construction.sql_statement import Statement
 from app.query.construction.sql_target import Target, find_target
 from app.query.construction.values import words_of
 
@@ -29,24 +30,6 @@ _SHOWN_COLUMNS = 12  # of a table, where a question asks for rows as such
 _COMPARE: dict[str, type[exp.Binary]] = {
     "=": exp.EQ, "<>": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A checked SELECT for SQLite; `text` is empty where none could be built, and the explanation says why.
-
-    It may hold `SIMILAR(column, :phrase)`, which `execute_similar` plans (`sql_similar.py`).
-
-    Args:
-        parameters: bound to `:p1`, `:p2`, … by name.
-        confidence: 0 to 1; rises with the part of the question that the statement accounts for.
-    """
-
-    text: str
-    parameters: dict[str, Any]
-    explanation: str
-    confidence: float
-    how: str = "rules"
 
 
 def build_sql(question: str, schema: SqlSchema, *, today: date) -> Statement:
@@ -59,6 +42,10 @@ def build_sql(question: str, schema: SqlSchema, *, today: date) -> Statement:
     if about is not None:  # what the text is about says nothing of the other columns
         text = text[: about.span[0]] + "\x1f" * (about.span[1] - about.span[0]) + text[about.span[1] :]
         words = words_of(text)
+    if about is None and len(schema.tables) > 1:
+        over_several = build_joined(text, words, schema, today=today)
+        if over_several is not None:
+            return over_several
     refs = [Ref(table.name, column) for table in schema.tables for column in table.columns]
     mentions = column_mentions(words, schema)[:_MAX_MENTIONS]
     tables = table_mentions(words, schema)

@@ -109,6 +109,10 @@ class SqlSchema:
             self._indexed.append(ValueIndex(columns))
         return self._indexed[0]
 
+    def edges(self, name: str) -> Sequence[Join]:
+        """The tables that a key joins to the table, either way."""
+        return self._edges.get(name, ())
+
     def joins(self, first: str, others: list[str]) -> list[Join] | None:
         """What joins `others` to `first` along the fewest foreign keys, in order; None where no keys lead there."""
         joined = {first}

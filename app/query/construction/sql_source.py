@@ -20,6 +20,7 @@ from app.errors import InvalidInput, Unavailable
 from app.query.construction.fields import FieldType
 from app.query.construction.sql_check import DEFAULT_LIMIT, check_statement
 from app.query.construction.sql_engine import Rows, cell_shown
+from app.query.construction.sql_keys import inferred_keys
 from app.query.construction.sql_rows import with_row_ids
 from app.query.construction.sql_schema import MAX_COLUMNS, MAX_TABLES, Column, ForeignKey, SqlSchema, Table, is_prose
 
@@ -38,13 +39,22 @@ class SqlSource:
     Args:
         time_limit_ms: of one statement.
         row_limit: of one statement.
+        guess_keys: join columns whose names say that they belong together and that have values in common, though no
+            key is declared; False where whoever wrote the file has looked already.
     """
 
     def __init__(
-        self, name: str, path: Path, *, time_limit_ms: float = 2_000.0, row_limit: int = DEFAULT_LIMIT
+        self,
+        name: str,
+        path: Path,
+        *,
+        time_limit_ms: float = 2_000.0,
+        row_limit: int = DEFAULT_LIMIT,
+        guess_keys: bool = True,
     ) -> None:
         self.name = name
         self._path = path
+        self._guess_keys = guess_keys
         self._time_limit_ms = time_limit_ms
         self.row_limit = row_limit
         self._lock = Lock()
@@ -62,7 +72,7 @@ class SqlSource:
             with self._lock:
                 if self._read is None or self._read[0] != state:
                     with closing(self._connect()) as connection:
-                        self._read = (state, SqlSchema(tuple(_tables(connection))))
+                        self._read = (state, SqlSchema(tuple(_tables(connection, self._guess_keys))))
                 return self._read[1]
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(
@@ -147,7 +157,7 @@ def _guard(connection: sqlite3.Connection, schema: SqlSchema, deadline: float) -
     connection.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS)
 
 
-def _tables(connection: sqlite3.Connection) -> list[Table]:
+def _tables(connection: sqlite3.Connection, guess_keys: bool) -> list[Table]:
     names = [
         str(row[0])
         for row in connection.execute(
@@ -166,7 +176,25 @@ def _tables(connection: sqlite3.Connection) -> list[Table]:
         room -= len(columns)
         if columns:
             tables.append(Table(name, columns))
-    return [Table(table.name, table.columns, _keys(connection, table, tables)) for table in tables]
+    declared = [Table(table.name, table.columns, _keys(connection, table, tables)) for table in tables]
+    if not guess_keys:
+        return declared
+    guessed = inferred_keys(declared, lambda *places: _shares(connection, *places))
+    return [Table(t.name, t.columns, (*t.foreign_keys, *guessed.get(t.name, ()))) for t in declared]
+
+
+def _shares(connection: sqlite3.Connection, table: str, column: str, other: str, key: str) -> bool:
+    """Whether a sample of the column has a value in common with the key; a column without values has all."""
+    values = f"SELECT DISTINCT {_quoted(column)} AS v FROM {_quoted(table)} WHERE v IS NOT NULL LIMIT {_SAMPLED_VALUES}"
+    keys = f"SELECT {_quoted(key)} FROM {_quoted(other)} LIMIT {_SAMPLED_ROWS}"
+    row = connection.execute(
+        f"SELECT EXISTS ({values}), EXISTS (SELECT 1 FROM ({values}) WHERE v IN ({keys})), EXISTS ({keys})"
+    ).fetchone()
+    return not row[0] or not row[2] or bool(row[1])
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _keys(connection: sqlite3.Connection, table: Table, tables: list[Table]) -> tuple[ForeignKey, ...]:
@@ -187,8 +215,7 @@ def _keys(connection: sqlite3.Connection, table: Table, tables: list[Table]) -> 
 
 
 def _column(connection: sqlite3.Connection, table: str, name: str, declared: str) -> Column:
-    quoted = '"' + name.replace('"', '""') + '"'
-    quoted_table = '"' + table.replace('"', '""') + '"'
+    quoted, quoted_table = _quoted(name), _quoted(table)
     rows = connection.execute(
         f"SELECT DISTINCT {quoted} FROM (SELECT {quoted} FROM {quoted_table} LIMIT {_SAMPLED_ROWS}) "
         f"WHERE {quoted} IS NOT NULL LIMIT {_SAMPLED_VALUES}"

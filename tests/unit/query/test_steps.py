@@ -2,13 +2,14 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from app.errors import Cancelled, Unavailable
 from app.query.step_combining import combine, combined_answer, date_of, same_place
 from app.query.step_plan import Plan, Step, filled, plan_by_model, plan_steps
-from app.query.steps import StepAnswer, merged_hits, plan_of, run_steps, step_through
+from app.query.steps import StepAnswer, merged_hits, plan_of, run_steps, step_answer, step_through
 from app.telemetry import Trace
 from app.types import Evidence, Generated, Hit, Passage, PassageSpan, Prompt, StoredChunk
 
@@ -41,6 +42,25 @@ PLANS = {
         "Who is the director of Red?", "Who is the director of Blue?",
         "What nationality is #1?", "What nationality is #2?",
     ],
+    "Where was the chief engineer of the Stone Bridge born?": [
+        "Who is the chief engineer of the Stone Bridge?", "Where was #1 born?",
+    ],
+    "Which club did Northern Town's head coach play for?": [
+        "Who is the head coach of Northern Town?", "Which club did #1 play for?",
+    ],
+    "What is the oldest museum in Ann Lee's city of birth?": [
+        "What is the city of birth of Ann Lee?", "What is the oldest museum in #1?",
+    ],
+    "What is the highest hill in the country where the Nugal River is found?": [
+        "In which country is the Nugal River found?", "What is the highest hill in #1?",
+    ],
+    "石桥的总工程师在哪里出生？": ["石桥的总工程师是谁？", "#1在哪里出生?"],
+    "李明设计的石桥的总工程师毕业于哪所大学": ["李明设计的石桥的总工程师是谁？", "#1毕业于哪所大学?"],
+    "请问《北路》的作者的父亲是哪国人？": [
+        "《北路》的作者是谁？", "#1的父亲是谁？", "请问#2是哪国人?",
+    ],
+    "南国的首都有多少人口？": ["南国的首都是哪里？", "#1有多少人口?"],
+    "谁是南国的总统的妻子？": ["南国的总统是谁？", "谁是#1的妻子?"],
 }  # fmt: skip
 
 
@@ -58,6 +78,20 @@ def test_plans_by_rules(question):
         "How do I cancel my contract?",
         "Who wrote The Director Of Dreams?",
         "Who is known as the father of modern chemistry?",
+        "How many years was John Hill the head coach of Northern Town?",
+        "What was the name of Ann Lee's nephew?",
+        "What was Ann Lee's mother's name?",
+        "Who was hired to be the deputy director of the office?",
+        "Who is the league's vice president of brand?",
+        "Who is the founder of the firm and when was it founded?",
+        "Which city served as Norway's capital in 1313?",
+        "《北路》的作者是谁？",
+        "南国的首都在哪里？",
+        "谁是南国的总统？",
+        "南国的首都机场在哪里？",
+        "《北路》的作者群有多少人？",
+        "哪本书的作者是李明？",
+        "请介绍石桥的总工程师的生平。",
         "The Walt company is a part owner of what service?",
         "The script writer of the special went on to have what role?",
         "谁是这部电影的导演？",
@@ -270,6 +304,30 @@ def test_auto_takes_apart_what_the_rules_can_and_asks_no_model():
     assert stepped.plan.how == "rules"
     assert step_through("When was Ann born?", "auto", lambda asked, wanted: read("Ann", 7), trace, model=model) is None
     assert len(trace.stages()) == 1
+
+
+def test_auto_leaves_a_question_whose_answer_at_once_stands():
+    trace, asked = Trace(), []
+    question = "When was the director of Red born?"
+
+    def answer(part, reads):
+        asked.append(part)
+        return replace(read("1950", 7), stands=part == question)
+
+    assert step_through(question, "auto", answer, trace) is None
+    assert asked == [question]
+    (stage,) = trace.stages()
+    assert (stage.detail["plan"], stage.detail["at_once"]) == ([], {"answer": "1950", "confidence": 0.9})
+    assert step_through(question, ("decompose",), answer, Trace()).last == "When was 1950 born?"
+
+
+def test_an_answer_stands_from_its_threshold_and_only_with_a_source():
+    made = read("Ann", 7)
+    for confidence, stands in ((0.5, True), (0.49, False)):
+        assert step_answer(made.hits, made.prompt, made.generated, confidence, 0.5).stands is stands
+    pointless = replace(made.generated, spans=())
+    assert step_answer(made.hits, made.prompt, pointless, 0.9, 0.5).stands is False
+    assert step_answer(made.hits, made.prompt, None, 0.0, 0.5).stands is False
 
 
 @pytest.mark.parametrize("kinds", [(), ("hyde",)])

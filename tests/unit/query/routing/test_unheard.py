@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.query.construction.sql_build import Statement
+from app.query.construction.sql_statement import Statement
 from app.query.routing.unheard import unheard
 
 STATEMENT = Statement(
@@ -21,6 +21,7 @@ STATEMENT = Statement(
         ("Orders of Ada in March 2023", []),
         ("How many orders did Zoe place?", ["Zoe"]),
         ('How many orders for "red kettle"?', ["red kettle"]),
+        ('How many orders of " Ada " are there " "?', []),
         ("How many orders above 500?", ["500"]),
         ("Was it Ada? Zoe said so.", []),
         ("有多少订单来自 Berlin？", ["Berlin"]),
