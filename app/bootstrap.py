@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,19 +11,21 @@ from dataclasses import dataclass, field
 
 from app.embedding.loading import load_encoder
 from app.embedding.split_encoder import SplitEncoder
-from app.generation.abstention import abstention_threshold, calibrated_confidence, load_calibration
 from app.generation.breaker import CircuitBreaker
+from app.generation.bundled import Judge, copying_generator, judge_of
 from app.generation.chat import ChatModel
-from app.generation.fallback import FallbackGenerator, Readable, is_latin, is_latin_or_chinese
+from app.generation.collection_calibration import CollectionCalibrations
 from app.generation.prompted import PromptedGenerator
-from app.generation.reader import bilingual_folder, bundled_folder, has_bilingual, load_reader, reader_name
+from app.generation.reader import bilingual_folder, bundled_folder
 from app.generation.remote import RemoteChat, RemoteLimits
 from app.generation.rescue import RescuedGenerator
-from app.generation.sentences import SentenceSelector, load_confidence
-from app.generation.support import SUPPORTED
+from app.generation.sentences import bundled_confidence_file
+from app.generation.styles.styled import StyledGenerator
 from app.generation.text_model import ChatTextModel
+from app.generation.writer import bundled_writer
 from app.index.analysis import analyze
 from app.index.blobs import BlobStore
+from app.index.calibrations import CalibrationStore
 from app.index.catalog import Catalog
 from app.index.field_statistics import FieldStatistics
 from app.index.generations import IndexStore
@@ -34,6 +37,8 @@ from app.protocols import Encoder, Generator, TextModel
 from app.query.auto_filter import FilterReader
 from app.query.construction.cypher_source import GraphSource
 from app.query.graph_target import GraphTarget
+from app.query.policy.auto import open_auto, writer_name
+from app.query.rewriting import Rewriting
 from app.query.routing.book import RouteBook, Routing
 from app.query.routing.desk import Desk
 from app.query.routing.router import Router
@@ -49,7 +54,6 @@ from app.routing_types import Route
 from app.settings import EmbeddingSettings, RemoteSettings, Settings
 from app.stages import Stages
 from app.telemetry import Metrics
-from app.types import Generated
 
 _FIELDS_KEPT_S = 30.0  # reading them takes a walk over all metadata of the collection
 
@@ -110,9 +114,10 @@ def build_services(
     retriever = HybridRetriever(catalog, index, encoder)
     ranker = _ranker(settings, catalog) if settings.rerank.enabled else None
     chat = chat_model(settings) if generator is None else None
-    bundled = functools.cache(lambda: _bundled(settings))
+    bundled = functools.cache(lambda: _bundled(settings, encoder))
     generator = generator or build_generator(settings, chat, bundled)
     text_model = ChatTextModel(chat) if chat is not None else None
+    rewriting = Rewriting(bundled_writer(), settings.query.rewriter)
     graphs = open_graphs(settings, catalog, index)
     routing = build_routing(settings, catalog, tables, encoder, text_model, graphs)
     routing.router.warm(routing.book.all())
@@ -127,9 +132,13 @@ def build_services(
         encoder=encoder,
         calibrate=_calibration(settings),
         budget_tokens=settings.context.budget_tokens,
-        translator=Translator(text_model, budget_ms=settings.query.budget_ms),
+        translator=Translator(text_model, rewriting=rewriting, budget_ms=settings.query.budget_ms),
         rewriter=text_model,
+        rewriting=rewriting,
         filter_reader=FilterReader(_fields_of(catalog, index), enabled=settings.query.auto_filters),
+        auto=open_auto(settings.query.policy, settings.query.auto_budget_ms, writer_name(text_model, rewriting)),
+        style=settings.generation.style,
+        own=CollectionCalibrations(CalibrationStore(catalog).correction, _calibration_id(settings)),
     )
     pipeline = Pipeline(
         stages,
@@ -349,7 +358,7 @@ def _local(settings: Settings, name: str) -> ChatModel:
 
     here = settings.generation.local
     folder = find_model(name, settings.home / "models", download=here.download, revision=here.revision)
-    model = load_language_model(folder, dtype=here.dtype)
+    model = load_language_model(folder, dtype=here.dtype, native_kernels=here.native_kernels)
     engine = start_engine(
         model,
         context_tokens=here.context_tokens,
@@ -362,34 +371,27 @@ def _local(settings: Settings, name: str) -> ChatModel:
     return LocalChat(model, engine)
 
 
-def _bundled(settings: Settings) -> Generator:
-    if settings.generation.generator == "sentences":
-        return SentenceSelector()
-    readers = [Readable(load_reader(settings.generation.reader), is_latin)]
-    if has_bilingual():
-        readers.append(Readable(load_reader(bilingual_folder()), is_latin_or_chinese))
-    return FallbackGenerator(readers, SentenceSelector())
+def _bundled(settings: Settings, encoder: Encoder | None = None) -> Generator:
+    """The bundled generator with its styles of answer; without the encoder they choose sentences by words alone."""
+    chosen = settings.generation
+    copying = copying_generator(chosen.generator, chosen.reader, verify=chosen.verify)
+    return StyledGenerator(copying, _calibration(settings), encoder=encoder, writer=bundled_writer())
 
 
-def _calibration(settings: Settings) -> Callable[[Generated], tuple[float, float]]:
-    """Output → (confidence, threshold): each generator has a calibration of its own, free text its measured support."""
+def _calibration_id(settings: Settings) -> str:
+    """What tells the shipped calibrations in use from others: a collection's own corrects these and no others."""
+    chosen = settings.generation
+    folders = (chosen.reader or bundled_folder(), bilingual_folder())
+    files = [*(folder / "calibration.json" for folder in folders), bundled_confidence_file()]
+    digest = hashlib.sha256(f"{chosen.generator} {chosen.verify}".encode())
+    for file in files:
+        digest.update(file.read_bytes() if file.is_file() else b"none")
+    return digest.hexdigest()[:16]
+
+
+def _calibration(settings: Settings) -> Judge:
     chosen = settings.generation
     reads = chosen.generator == "reader" and (
         "bundled" in (chosen.model, *chosen.models) or chosen.on_failure == "bundled"
     )
-    reader = load_calibration((chosen.reader or bundled_folder()) / "calibration.json") if reads else None
-    bilingual = load_calibration(bilingual_folder() / "calibration.json") if reads and has_bilingual() else None
-    bilingual_name = reader_name(bilingual_folder()) if bilingual else None
-    sentences = load_confidence()
-
-    def calibrate(generated: Generated) -> tuple[float, float]:
-        if generated.evidence.support is not None:
-            confidence, threshold = generated.evidence.support, SUPPORTED
-        elif generated.model == SentenceSelector.name:
-            confidence, threshold = sentences.confidence(generated.evidence), sentences.threshold
-        else:
-            own = bilingual if generated.model == bilingual_name else reader
-            confidence, threshold = calibrated_confidence(generated.evidence, own), abstention_threshold(own)
-        return confidence, threshold if chosen.abstain_below is None else chosen.abstain_below
-
-    return calibrate
+    return judge_of(reads=reads, reader=chosen.reader, abstain_below=chosen.abstain_below)

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from app.api import (
     admin,
     ask,
+    calibrations,
     collections,
     content,
     dify,
@@ -103,6 +104,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         feedback,
         evaluations,
         rerankers,
+        calibrations,
         admin,
         dify,
         reference,
@@ -122,6 +124,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         cors_origins=settings.server.cors_origins,
         document_bytes=limits.upload_bytes,
         form_bytes=limits.form_bytes,
+        evaluation_bytes=limits.evaluation_bytes,
     )
     if settings.server.cors_origins:
         app.add_middleware(

@@ -67,6 +67,19 @@ class StreamingGenerator(Generator, Protocol):
         """
 
 
+class SentenceWriter(Protocol):
+    """Short answer → the full sentence that says it."""
+
+    def sentence(self, question: str, answer: str, source: str) -> str | None:
+        """A sentence that answers `question` and holds `answer` verbatim; None where the writer has none to offer.
+
+        Args:
+            question: as asked.
+            answer: copied from `source`.
+            source: the sentence around it.
+        """
+
+
 class TextModel(Protocol):
     """A model that follows instructions: a local or remote chat model. The bundled reader is none."""
 

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from app.errors import InvalidInput
+from app.types import Style
 
 NOT_SETTINGS = frozenset({"ATTEST_FORBID_SKIPS", "ATTEST_DATA_DIR", "ATTEST_PUBLISH"})
 """Environment names with our prefix that belong to tests, benchmarks and the compose file."""
@@ -56,6 +57,7 @@ class LimitSettings(Section):
     batch_documents: int = Field(1_000, gt=0)
     question_chars: int = Field(8_000, gt=0)
     metadata_bytes: int = Field(64 * 1024, gt=0)
+    evaluation_bytes: int = Field(32 * 2**20, gt=0, description="of the golden questions of one evaluation, as JSON")
     top_k: int = Field(1_000, gt=0)
     requests_per_minute: int = Field(0, ge=0, description="per key; 0 is no limit")
 
@@ -95,6 +97,17 @@ class RetrievalSettings(Section):
 
 class QuerySettings(Section):
     budget_ms: float = Field(4_000.0, gt=0, description="for all translations of one question together")
+    auto_budget_ms: float = Field(
+        250.0, ge=0, description="for the translations that `auto` chooses, retrieval included; 0: it chooses none"
+    )
+    policy: Path | None = Field(
+        None, description="folder of the policy that `auto` chooses by; none: the shipped one, where there is one"
+    )
+    rewriter: Literal["auto", "rules", "writer"] = Field(
+        "auto",
+        description="who rewrites questions where no language model is configured; auto: the bundled writer where "
+        "it beats the rules; see docs/query-writer.md",
+    )
     auto_filters: bool = Field(True, description="read metadata conditions from questions that name field and value")
 
 
@@ -164,6 +177,11 @@ class LocalSettings(Section):
     dtype: Literal["auto", "fp32", "bf16", "int8", "int4"] = Field(
         "auto", description="of the weights; auto: bf16 where the CPU computes in it, else fp32"
     )
+    native_kernels: Literal["auto", "off", "on"] = Field(
+        "auto",
+        description="our own compiled kernels; auto: where processor and compiler allow, else PyTorch's; off: never; "
+        "on: fail where they can not run",
+    )
     context_tokens: int = Field(8_192, ge=256, description="longest prompt and answer; at most what the model takes")
     cache_bytes: int = Field(2**30, ge=2**20, description="memory for keys and values")
     max_batch: int = Field(8, ge=1, le=256, description="answers written at once")
@@ -191,12 +209,18 @@ class GenerationSettings(Section):
         description="the bundled one; reader: the transformer; sentences: the best-matching sentence, no model",
     )
     reader: Path | None = Field(None, description="folder of reader weights; none: the bundled ones")
+    verify: bool = Field(
+        True, description="the bundled verifier looks at the bundled reader's answer again: better refusals for ~20 ms"
+    )
     remote: RemoteSettings = RemoteSettings()
     local: LocalSettings = LocalSettings()
     on_failure: Literal["bundled", "fail"] = Field(
         "bundled", description="when the model can't answer: the bundled generator with a warning, or a 503"
     )
     threads: int | None = Field(None, ge=1)
+    style: Style = Field(
+        "auto", description="of answers whose request names none: auto is told by the question; see docs/answers.md"
+    )
     abstain_below: float | None = Field(None, ge=0, le=1, description="confidence threshold; none: the calibrated one")
 
     @field_validator("model", "models")
@@ -254,6 +278,8 @@ class WorkerSettings(Section):
     max_attempts: int = Field(5, ge=1)
     backoff_s: float = Field(2.0, gt=0)
     batch_chunks: int = Field(256, ge=1, description="chunks embedded and published together")
+    keep_jobs: int = Field(1_000, ge=0, description="ended jobs that are kept, however old")
+    keep_jobs_days: float = Field(30.0, ge=0, description="ended jobs younger than this are kept, however many")
 
 
 class Settings(BaseSettings):

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from app.context.assembly import assemble
 from app.errors import Conflict
 from app.generation.citations import Composed, abstention_text, compose
+from app.generation.collection_calibration import CollectionCalibrations, Correction
 from app.generation.release import ReleaseGate
 from app.protocols import Encoder, Generator, StreamingGenerator, TextModel
 from app.query.auto_filter import FilterReader
 from app.query.conversation import condense
 from app.query.expansion import TermStatistics
+from app.query.policy.auto import AutoTranslation
+from app.query.policy.features import FirstLook
+from app.query.rewriting import Rewriting
 from app.query.translation import Translated, Translator
 from app.rerank.ranker import Ranker
-from app.retrieval.hybrid import FEEDBACK_CHUNKS, HybridRetriever, Retrieved
+from app.retrieval.hybrid import FEEDBACK_CHUNKS, Expand, HybridRetriever, Look, Retrieved
 from app.routing_types import AutoFilter
 from app.telemetry import Trace
-from app.types import AskRequest, Generated, Hit, Message, Prompt, Query, RetrievalOptions
-
-AUTO_KINDS: tuple[str, ...] = ()
-"""What `translate: "auto"` uses: no kind was worth its cost on judged collections (benchmarks/query_translation.py)."""
+from app.types import AskRequest, Generated, Hit, Message, Prompt, Query, RetrievalOptions, Style
 
 NEVER = 1e-6
 """Smallest threshold, that of `abstain: "never"`: only an answer that points at nothing falls below it."""
@@ -49,6 +50,16 @@ class Scope(Protocol):
     def translate(self) -> str | tuple[str, ...]: ...
 
 
+class Verdict(NamedTuple):
+    """What is told of an answer; `global_confidence` is that of the shipped calibration, whoever asked."""
+
+    confidence: float
+    threshold: float
+    abstained: bool
+    global_confidence: float
+    confidence_calibration: Literal["global", "collection"]
+
+
 class Stages:
     """What is done with a question, one method a stage.
 
@@ -61,7 +72,11 @@ class Stages:
         budget_tokens: of the passages in a prompt.
         translator: of questions; None for the rules.
         rewriter: the language model that makes follow-ups standalone; None for the rules.
+        rewriting: the bundled writer, for follow-ups without that model; None: the rules alone.
         filter_reader: reads metadata conditions from questions; None: never.
+        auto: chooses the translations of `translate: "auto"`; None: none are.
+        style: of the answers to requests that name none.
+        own: the calibrations of single collections; None: every collection has the shipped one.
     """
 
     def __init__(
@@ -75,9 +90,15 @@ class Stages:
         budget_tokens: int,
         translator: Translator | None = None,
         rewriter: TextModel | None = None,
+        rewriting: Rewriting | None = None,
         filter_reader: FilterReader | None = None,
+        auto: AutoTranslation | None = None,
+        style: Style = "auto",
+        own: CollectionCalibrations | None = None,
     ) -> None:
+        self.own = own or CollectionCalibrations(lambda _: None, "")
         self.rewriter = rewriter
+        self._rewriting = rewriting
         self.ranker = ranker
         self._texts = texts
         self._retriever = retriever
@@ -86,13 +107,15 @@ class Stages:
         self._budget_tokens = budget_tokens
         self._translator = translator or Translator()
         self._filter_reader = filter_reader
+        self._auto = auto
+        self._style = style
 
     def condense(self, question: str, history: Sequence[Message], trace: Trace) -> str:
         """The question standing on its own; what is searched and answered, while the answer names the original."""
         if not history:
             return question
         with trace.stage("condense") as stage:
-            condensed = condense(question, history, self.rewriter)
+            condensed = condense(question, history, self.rewriter, self._rewriting)
             stage.detail.update(question=condensed.text, changed=condensed.changed, how=condensed.how)
             if condensed.error:
                 stage.degrade(condensed.error)
@@ -118,7 +141,6 @@ class Stages:
         return found, AutoFilter(built.filter, built.explanation, built.confidence, used)
 
     def retrieve(self, question: str, request: Scope, options: RetrievalOptions, trace: Trace) -> Retrieved:
-        kinds = AUTO_KINDS if isinstance(request.translate, str) else request.translate
         with trace.stage("retrieve", query=question) as stage:
             retrieved = self._retriever.search(
                 [Query(question)],
@@ -127,9 +149,7 @@ class Stages:
                 as_of=request.as_of,
                 options=options,
                 trace=trace,
-                expand=(lambda feedback, terms: self._translate(question, kinds, feedback, terms, trace))
-                if kinds
-                else None,
+                expand=self._expansion(question, request.translate, trace),
             )
             stage.detail.update(hits=len(retrieved.hits), generations=dict(retrieved.generations))
         return retrieved
@@ -168,6 +188,7 @@ class Stages:
                 refusal=abstention_text(request.question),
                 guidance=request.guidance,
                 history=request.history,
+                style=request.generation.style or self._style,
             )
             stage.detail.update(prompt=prompt.text, tokens=prompt.tokens, dropped=list(prompt.dropped))
         return prompt
@@ -178,7 +199,7 @@ class Stages:
         """The answer, shown through the gate while it is written where the generator can do that."""
         if not prompt.passages:
             return None
-        options = request.generation
+        options = replace(request.generation, style=request.generation.style or self._style)
         with trace.stage("generate", model=generator.name) as stage:
             if gate is not None and isinstance(generator, StreamingGenerator):
                 generated = generator.stream(prompt, options, trace.cancelled, gate)
@@ -191,18 +212,37 @@ class Stages:
                 stage.degrade("; ".join(generated.warnings))
         return generated
 
-    def judge(self, generated: Generated | None, abstain: str | float) -> tuple[float, float]:
-        """(confidence, threshold used)."""
+    def verdict(
+        self, generated: Generated | None, abstain: str | float, own: Correction | None, trace: Trace
+    ) -> Verdict:
+        """How sure the answer is and whether it is given; the trace says whose calibration spoke."""
+        with trace.stage("judge") as stage:
+            confidence, threshold = self.judge(generated, abstain, own)
+            abstained = generated is None or not self.stands(generated, abstain, own)
+            # Free text may be sure of itself and yet point at no source: then it is less than sure enough.
+            told = threshold / 2 if abstained and confidence >= threshold else confidence
+            corrected = own is not None and generated is not None and generated.evidence.support is None
+            calibration: Literal["global", "collection"] = "collection" if corrected else "global"
+            verdict = Verdict(told, threshold, abstained, self.judge(generated, abstain)[0], calibration)
+            stage.detail.update(verdict._asdict())
+        return verdict
+
+    def judge(
+        self, generated: Generated | None, abstain: str | float, own: Correction | None = None
+    ) -> tuple[float, float]:
+        """(confidence, threshold used); `own` is the correction of the collection that was asked."""
         confidence, threshold = self._calibrate(generated) if generated else (0.0, 0.5)
+        if own is not None and generated and generated.evidence.support is None:
+            confidence = own.applied(confidence)
         if abstain != "auto":
             threshold = max(NEVER, 0.0 if isinstance(abstain, str) else float(abstain))
         if generated and generated.claims is not None and generated.answered and threshold <= NEVER:
             confidence = max(confidence, threshold)  # free text is given even without a source when asked for so
         return confidence, threshold
 
-    def stands(self, generated: Generated, abstain: str | float) -> bool:
+    def stands(self, generated: Generated, abstain: str | float, own: Correction | None = None) -> bool:
         """Whether the answer is given: sure enough, and pointing at a source or free text that need not."""
-        confidence, threshold = self.judge(generated, abstain)
+        confidence, threshold = self.judge(generated, abstain, own)
         return confidence >= threshold and (bool(generated.spans) or generated.claims is not None)
 
     def compose(self, question: str, generated: Generated | None, prompt: Prompt, trace: Trace) -> Composed:
@@ -216,6 +256,21 @@ class Stages:
             composed = compose(generated, prompt, texts)
             stage.detail["verified"] = len(composed.citations)
         return composed
+
+    def _expansion(self, question: str, wanted: str | Sequence[str], trace: Trace) -> Expand | None:
+        """What is asked after a first look; None where a first look is all."""
+        auto = self._auto
+        if not wanted or (isinstance(wanted, str) and auto is None):
+            return None
+
+        def expand(look: Look) -> Sequence[Query]:
+            kinds = wanted
+            if isinstance(kinds, str) and auto is not None:
+                first = FirstLook(look.dense, look.lexical, look.texts)
+                kinds = auto.kinds(question, first, look.statistics, look_ms=look.ms, trace=trace)
+            return self._translate(question, kinds, look.texts, look.statistics, trace) if kinds else ()
+
+        return expand
 
     def _translate(
         self, question: str, kinds: Sequence[str], feedback: Sequence[str], terms: TermStatistics, trace: Trace

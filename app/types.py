@@ -17,6 +17,7 @@ BlockKind = Literal["heading", "paragraph", "list_item", "table_row", "code", "c
 DocumentStatus = Literal["queued", "loading", "chunking", "embedding", "indexing", "ready", "failed", "deleted"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ScoreName = Literal["bm25", "cosine", "rrf", "rerank", "late_interaction"]
+Style = Literal["auto", "short", "sentence", "paragraph", "list"]
 Metadata = Mapping[str, Any]
 
 
@@ -180,6 +181,7 @@ class GenerationOptions:
     num_beams: int = 1
     seed: int | None = None
     json_schema: str | None = None  # JSON text of a schema that the output obeys where the model can be bound to one
+    style: Style | None = None  # of the answer; None is as the settings say
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +268,11 @@ class Evidence:
     span_over_null: float | None = None  # the answer's start and end logits over its passage's own no-answer score
     retrieval_agreement: float | None = None  # minus the mean log₂ rank, by each retriever, of the passage that answers
     kind_fit: float | None = None  # 1: the answer is of the kind that the question asks for; −1: of another; 0: unknown
+    verification: float | None = None  # log-odds, by the verifier, that the answer's sentence answers with it
     named_cell: bool = False  # the answer is the table cell that the question names by row and column
     support: float | None = None  # of free text: how far its claims are carried by the passages, 0 when none is
     document_posterior: tuple[float, ...] = ()  # p(z | x, y) of each passage in the RAG modes, sums to 1; else empty
+    style_probability: float | None = None  # calibrated, of an answer that a style made in the reader's place
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +304,7 @@ class Generated:
     model: str
     claims: tuple[Claim, ...] | None = None
     warnings: tuple[str, ...] = ()  # for the caller: what was done instead of what was asked
+    style: Style = "auto"  # that the answer has; "auto" where a language model chose for itself
     detail: Mapping[str, Any] = field(default_factory=dict)  # for the trace
 
 
@@ -354,4 +359,7 @@ class Answer:
     result: StructuredResult | None = None  # where a SQL source or the graph answered
     auto_filter: AutoFilter | None = None
     document_posterior: tuple[float, ...] = ()  # p(z | x, y) of each of `passages` in the RAG modes, else empty
+    style: Style = "auto"  # that the answer has; "auto" where nothing chose one
+    global_confidence: float = 0.0  # of the shipped calibration, where a collection's own may have corrected it
+    confidence_calibration: Literal["global", "collection"] = "global"
     candidates: tuple[Hit, ...] = ()  # every chunk that was ranked for it, best first: what evaluations measure

@@ -31,13 +31,22 @@ SCRIPTS: dict[str, list[str]] = {
     "routing": [],
     "auto_filters": ["--per-collection", "600"],
     "claim_support": [],
+    "behaviours": [],
     "rag_modes": [],
     "local_models": [],
     "engine_throughput": [],
     "passage_reuse": [],
     "ablations": [],
 }
-WITHOUT_DATA = {"routing", "index_scale", "local_models", "engine_throughput", "passage_reuse", "ablations"}
+WITHOUT_DATA = {
+    "behaviours",
+    "routing",
+    "index_scale",
+    "local_models",
+    "engine_throughput",
+    "passage_reuse",
+    "ablations",
+}
 
 
 def main() -> int:

@@ -32,8 +32,9 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from app.query.construction.sql_build import Statement, build_sql
+from app.query.construction.sql_build import build_sql
 from app.query.construction.sql_schema import Column, SqlSchema, Table
+from app.query.construction.sql_statement import Statement
 
 TABLE = "facts"
 TODAY = date(2026, 1, 1)

@@ -80,7 +80,13 @@ def build_worker(
         batch_chunks=settings.worker.batch_chunks,
     )
     maintenance = Maintenance(
-        catalog=catalog, jobs=jobs, blobs=blobs, index=index, compact_segments=settings.index.compact_segments
+        catalog=catalog,
+        jobs=jobs,
+        blobs=blobs,
+        index=index,
+        compact_segments=settings.index.compact_segments,
+        keep_jobs=settings.worker.keep_jobs,
+        keep_jobs_days=settings.worker.keep_jobs_days,
     )
     reindexer = Reindexer(
         catalog=catalog, jobs=jobs, index=index, encoder=encoder, batch_chunks=settings.worker.batch_chunks

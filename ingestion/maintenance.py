@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -27,23 +28,36 @@ SCRUB_EVERY_S = 600.0
 SWEEP_EVERY_S = 86_400.0
 UNUSED_BLOB_S = 86_400.0
 """Bytes that were uploaded this long ago and that no version refers to belong to a submission that crashed."""
+MAX_KEEP_DAYS = 36_500.0
+"""A century: longer spans are the same to everybody, and no calendar holds them."""
 _BLOBS_AT_ONCE = 256
 
 
 class Maintenance:
-    """Compacts indexes that need it, scrubs deleted rows from the catalog's file, and removes bytes that nobody needs.
+    """Compacts indexes that need it, scrubs deleted rows from the catalog's file, and removes bytes and
+    ended jobs that nobody needs.
 
     Publishing and searching go on meanwhile; a crash leaves everything as it was.
     """
 
     def __init__(
-        self, *, catalog: Catalog, jobs: JobQueue, blobs: BlobStore, index: IndexStore, compact_segments: int
+        self,
+        *,
+        catalog: Catalog,
+        jobs: JobQueue,
+        blobs: BlobStore,
+        index: IndexStore,
+        compact_segments: int,
+        keep_jobs: int = 1_000,
+        keep_jobs_days: float = 30.0,
     ) -> None:
         self._catalog = catalog
         self._jobs = jobs
         self._blobs = blobs
         self._index = index
         self._compact_segments = compact_segments
+        self._keep_jobs = keep_jobs
+        self._keep_jobs_for = timedelta(days=min(keep_jobs_days, MAX_KEEP_DAYS))
         self._graphs = GraphBuilder(catalog, index)
         self._thread: threading.Thread | None = None
         self._look_at_s = self._scrub_at_s = self._sweep_at_s = 0.0
@@ -109,6 +123,11 @@ class Maintenance:
 
     def _sweep(self) -> None:
         """A few at a time: deciding and deleting is one transaction, and uploads wait for it."""
+        forgotten = 0
+        while some_jobs := self._jobs.prune(self._keep_jobs_for, self._keep_jobs):
+            forgotten += some_jobs
+        if forgotten:
+            log.info("old_jobs_forgotten", count=forgotten)
         self._blobs.discard_unfinished()
         unused = iter(self._blobs.sha256s(UNUSED_BLOB_S))
         while some := list(islice(unused, _BLOBS_AT_ONCE)):

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 cli = typer.Typer(
-    help="Train the reranker, the readers, a language model or a tokenizer from data on disk.", no_args_is_help=True
+    help="Train the reranker, the policy, the readers, a language model or a tokenizer from data on disk.",
+    no_args_is_help=True,
 )
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with the training data.")]
@@ -46,6 +47,47 @@ def reader(
     from app.training.bilingual.command import main as bilingual
 
     _exit(bilingual([*arguments, "--text", str(text)]))
+
+
+@cli.command("policy")
+def policy(
+    data: DataOption,
+    out: OutOption = None,
+    cache: Annotated[Path | None, typer.Option(help="Keeps embeddings and measured questions between runs.")] = None,
+    collection: Annotated[list[str] | None, typer.Option("--collection", help="To train on; repeatable.")] = None,
+    hold_out: Annotated[list[str] | None, typer.Option("--hold-out", help="To test on; repeatable.")] = None,
+) -> None:
+    """Train the policy of translate "auto"; written only where it beats no translation on held-out collections."""
+    from app.training.policy import main
+
+    arguments = [*_arguments(data, out), *(["--cache", str(cache)] if cache is not None else [])]
+    arguments += ["--collections", *collection] if collection else []
+    _exit(main([*arguments, "--hold-out", *hold_out] if hold_out else arguments))
+
+
+@cli.command("verifier")
+def verifier(
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoint, log and verifier.")] = Path("verifier-run"),
+    minutes: Annotated[float, typer.Option(min=0.0, help="Wall-clock budget, earlier runs included.")] = 40.0,
+) -> None:
+    """Train the verifier of the reader's answers; prints AUROC on development articles."""
+    from app.training.verifier.command import main
+
+    _exit(main(_arguments(data, out, minutes)))
+
+
+@cli.command("writer")
+def writer(
+    data: DataOption,
+    out: OutOption = None,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Wall-clock budget, earlier runs included.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=0, help="Stop after so many steps, too.")] = None,
+) -> None:
+    """Train the writer (rewritten questions, full sentences) on the reader's encoder; prints its dev losses."""
+    from app.training.writer.command import main
+
+    _exit(main([*_arguments(data, out, minutes), *(["--max-steps", str(max_steps)] if max_steps is not None else [])]))
 
 
 @cli.command("retriever-marginal")

@@ -19,10 +19,11 @@ from app.index.catalog import Catalog
 from app.index.identifiers import check_limit, decode_cursor, encode_cursor
 from app.index.metadata_values import check_json
 from app.index.records import ItemStatus, JobItem, JobRecord, WorkerRecord
-from app.index.tables import job_items, jobs, versions, workers
+from app.index.tables import calibrations, evaluations, job_items, jobs, rerankers, versions, workers
 from app.types import JobStatus
 
 ITEM_CRASHES = 3  # workers that may die over one document before it, not the job, is given up
+_PRUNED_AT_ONCE = 200  # in one transaction: what is submitted meanwhile waits for it
 _IN_HAND = ("loading", "chunking", "embedding", "indexing")
 _FREE = {"lease_owner": None, "lease_until": None}
 _Items: TypeAlias = list[JobItem]  # inside the class `list` is a method
@@ -237,6 +238,26 @@ class JobQueue:
             rows = connection.execute(statement).mappings().all()
             following = encode_cursor(rows[limit - 1]["seq"]) if len(rows) > limit else None
             return job_rows.records(connection, rows[:limit]), following
+
+    def prune(self, older_than: timedelta, keep: int) -> int:
+        """Forgets ended jobs that are both older and beyond the newest `keep`; how many. Call again while it is not 0.
+
+        A job that an evaluation, a reranker or a calibration came from stays, for they tell its state. Documents and
+        their versions are no part of a job: only the list of those that it worked on goes with it.
+        """
+        ended = jobs.c.status.in_(job_rows.ENDED)
+        newest = select(jobs.c.seq).where(ended).order_by(jobs.c.seq.desc()).limit(keep)
+        told = [select(evaluations.c.id), select(rerankers.c.job_id), select(calibrations.c.job_id)]
+        old = select(jobs.c.seq).where(
+            ended,
+            jobs.c.finished_at < self._catalog.clock() - older_than,
+            jobs.c.seq.not_in(newest),
+            *(jobs.c.id.not_in(ids) for ids in told),
+        )
+        with self._catalog.writing() as connection:
+            found = [row.seq for row in connection.execute(old.order_by(jobs.c.seq).limit(_PRUNED_AT_ONCE))]
+            connection.execute(delete(jobs).where(jobs.c.seq.in_(found)))
+            return len(found)
 
     def depth(self) -> dict[str, int]:
         """Jobs that are queued, running and (dead letters) failed."""

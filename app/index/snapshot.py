@@ -137,10 +137,6 @@ class Snapshot:
                 return opened.segment.row(i, self.retirements)
         return None
 
-    def count_postings(self, version_id: int) -> int:
-        """Rows of the version in the BM25 index at the moment this snapshot was opened."""
-        return self._reader.count_version(version_id) if self._reader else 0
-
     # --- masks -----------------------------------------------------------------------------------------------------
 
     def mask(self, *, as_of: datetime | None = None, versions: set[int] | None = None) -> SlotMask | None:

@@ -272,25 +272,31 @@ evaluation_scores = Table(
     Column("observed", JSON, nullable=False),
 )
 
-# rerankers trained on a collection's feedback; the model lies in `models/rerankers/<id>/`
-rerankers = Table(
-    "rerankers",
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("id", String(64), nullable=False, unique=True),
-    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
-    Column("job_id", String(64), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("status", String(16), nullable=False),  # active, superseded, rolled_back or rejected
-    Column("reason", Text, nullable=False),
-    Column("figures", JSON, nullable=False),
-    Column("base", String(64)),  # the reranker that it was trained from; NULL: the shipped one
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("promoted_at", UtcDateTime),
-    UniqueConstraint("collection_id", "number"),
-    Index(None, "collection_id", "status"),
-    sqlite_autoincrement=True,
-)
+
+def _promotions(name: str) -> Table:
+    """Versions for a collection that its feedback taught, of which one serves; see `app.index.promotions`."""
+    return Table(
+        name,
+        metadata,
+        Column("seq", Integer, primary_key=True),
+        Column("id", String(64), nullable=False, unique=True),
+        Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+        Column("job_id", String(64), nullable=False),
+        Column("number", Integer, nullable=False),
+        Column("status", String(16), nullable=False),  # active, superseded, rolled_back or rejected
+        Column("reason", Text, nullable=False),
+        Column("figures", JSON, nullable=False),
+        Column("base", String(64)),  # the one that served before it; NULL: the shipped one
+        Column("created_at", UtcDateTime, nullable=False),
+        Column("promoted_at", UtcDateTime),
+        UniqueConstraint("collection_id", "number"),
+        Index(None, "collection_id", "status"),
+        sqlite_autoincrement=True,
+    )
+
+
+rerankers = _promotions("rerankers")  # the model lies in `models/rerankers/<id>/`
+calibrations = _promotions("calibrations")  # the correction stands in `figures`
 
 # routes that were declared through the API; those of the settings are not kept here
 routes = Table(

@@ -259,3 +259,29 @@ def test_a_link_that_names_no_place_opens_the_document_alone(visit, zebra, query
     document = client.get("/v1/documents").json()["data"][0]["id"]
     page = visit(f"{running.url}/#/documents/{document}{query}").page
     expect(page.get_by_role("complementary").get_by_text(FEE).first).to_be_visible()
+
+
+def test_where_routes_are_declared_they_may_choose_where_to_ask(visit, zebra):
+    running, client = zebra
+    page = visit(running.url).page
+    page.get_by_role("button", name="Asking in: default").click()
+    expect(page.get_by_label("default")).to_be_visible()
+    expect(page.get_by_label("Let Attest choose")).to_have_count(0)
+    client.post("/v1/collections", json={"name": "animals"}).raise_for_status()
+    client.post("/v1/documents", json={"text": FEE, "title": "Fees", "collection": "animals"}).raise_for_status()
+    running.work()
+    route = {"collections": ["animals"], "description": "Fees of animals", "examples": [QUESTION]}
+    client.put("/v1/routes/fees", json=route).raise_for_status()
+    page.reload()
+    page.get_by_role("button", name="Asking in: default").click()
+    page.get_by_label("Let Attest choose").check()
+    expect(page.get_by_label("animals")).to_be_disabled()
+    page.keyboard.press("Escape")
+    with page.expect_request("**/v1/ask") as sent:
+        ask(page, QUESTION)
+    body = json.loads(sent.value.post_data or "{}")
+    assert (body["route"], "collections" in body) == ("auto", False)
+    expect(page.get_by_text("Attest sent this question to “fees”.")).to_be_visible()
+    client.delete("/v1/routes/fees").raise_for_status()
+    page.reload()
+    expect(page.get_by_role("button", name="Asking in: default")).to_be_visible()

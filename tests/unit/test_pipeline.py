@@ -12,7 +12,7 @@ from app.generation.rescue import RescuedGenerator
 from app.generation.sentences import SentenceSelector
 from app.generation.support import SUPPORTED
 from app.pipeline import Pipeline
-from app.retrieval.hybrid import Expand
+from app.retrieval.hybrid import Expand, Look
 from app.stages import NEVER, Stages
 from app.telemetry import Trace
 from app.types import Answer, AskRequest, Evidence, Generated, Hit, Message, PassageSpan, Query
@@ -39,7 +39,8 @@ def pipeline(
     def search(queries: Sequence[Query], *, expand: Expand | None, **_: Any) -> Any:
         rounds.append([query.text for query in queries])
         if expand is not None:
-            rounds.append([query.text for query in expand([DOCUMENT], SimpleNamespace(idf=lambda terms: {}))])  # type: ignore[arg-type]
+            look = Look([DOCUMENT], SimpleNamespace(idf=lambda terms: {}))  # type: ignore[arg-type]
+            rounds.append([query.text for query in expand(look)])
         return retrieved
 
     made = Generated(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from app.query.construction.sql_build import Statement
+from app.query.construction.sql_statement import Statement
 
 _QUOTED = re.compile(r"[\"“”「『]([^\"“”」』]{1,80})[\"“”」』]")
 _TOKEN = re.compile(r"[^\W_]+(?:['’.\-][^\W_]+)*")
@@ -21,7 +21,7 @@ def unheard(question: str, statement: Statement) -> list[str]:
     """
     told = json.dumps(list(statement.parameters.values()), ensure_ascii=False, default=str)
     heard = f"{statement.text} {told} {statement.explanation}".casefold()
-    named = [match.group(1) for match in _QUOTED.finditer(question)]
+    named = [match.group(1).strip() for match in _QUOTED.finditer(question) if match.group(1).strip()]
     for match in _TOKEN.finditer(question):
         word = re.sub(r"['’]s$", "", match.group())
         if word not in _ORDINARY and _is_name(word, question[: match.start()]):

@@ -12,11 +12,12 @@ from app.errors import InvalidInput, NotFound
 from app.index.records import VersionRecord
 from app.protocols import Encoder, TextModel
 from app.query.construction.by_model import construct_sql
-from app.query.construction.sql_build import Statement, build_sql
+from app.query.construction.sql_build import build_sql
 from app.query.construction.sql_check import check_statement
 from app.query.construction.sql_engine import SqlEngine
 from app.query.construction.sql_rows import rows_behind
 from app.query.construction.sql_similar import Nearest, SemanticRows, execute_similar, has_similar
+from app.query.construction.sql_statement import Statement
 from app.query.tables.answers import Claim, Sentence, sentence
 from app.query.tables.loaded import LoadedTables
 from app.query.tables.table_file import RowPlaces

@@ -117,7 +117,9 @@ class LoadedTables:
             digest = hashlib.sha256(repr((self.name, contents.key)).encode()).hexdigest()[:24]
             path = self._folder / f"{digest}.db"
             built = build_file(path, tables)
-            source = SqlSource(self.name, path, time_limit_ms=self._time_limit_ms, row_limit=self.row_limit)
+            source = SqlSource(
+                self.name, path, time_limit_ms=self._time_limit_ms, row_limit=self.row_limit, guess_keys=False
+            )
             self._opened = _Opened(contents.key, path, source, (*missing, *built.notes), built.places)
             return self._opened
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,15 @@ import httpx
 from structlog.testing import capture_logs
 
 from app.bootstrap import Services, build_routing, open_graphs, open_tables
+from app.generation.collection_calibration import CollectionCalibrations
 from app.index.blobs import BlobStore
+from app.index.calibrations import CalibrationStore
 from app.index.catalog import Catalog
 from app.index.generations import IndexStore
 from app.index.jobs import JobQueue
 from app.main import create_app
 from app.pipeline import Pipeline
+from app.protocols import Generator
 from app.query.auto_filter import FilterReader
 from app.retrieval.hybrid import HybridRetriever
 from app.settings import Settings
@@ -75,10 +78,11 @@ class Api:
 
 def confidence_of(generated: Generated) -> tuple[float, float]:
     """(share of the question's words in the sentence, .5): a calibration that a test can reckon by hand."""
-    return generated.evidence.question_coverage or 0.0, 0.5
+    styled = generated.evidence.style_probability
+    return (generated.evidence.question_coverage or 0.0) if styled is None else styled, 0.5
 
 
-def wired(settings: Settings, encoder: FakeEncoder, generator: FakeGenerator) -> Services:
+def wired(settings: Settings, encoder: FakeEncoder, generator: Generator) -> Services:
     """Everything that the API needs, real but for the models; no reranker, so that ranks are plain RRF."""
     catalog = Catalog.open(settings.database_url)
     blobs = BlobStore(settings.home / "blobs")
@@ -94,6 +98,8 @@ def wired(settings: Settings, encoder: FakeEncoder, generator: FakeGenerator) ->
         calibrate=confidence_of,
         budget_tokens=settings.context.budget_tokens,
         filter_reader=FilterReader(catalog.metadata_fields, enabled=settings.query.auto_filters),
+        style=settings.generation.style,
+        own=CollectionCalibrations(CalibrationStore(catalog).correction, "harness"),
     )
     pipeline = Pipeline(stages, generator=generator, models={"bundled": generator}, desk=routing.desk)
     return Services(
@@ -138,11 +144,13 @@ def assert_problem(response: httpx.Response, status: int, code: str | None = Non
 
 
 @asynccontextmanager
-async def running(home: Path, **changed: Any) -> AsyncIterator[Api]:
-    """An API without a network; `changed` are settings."""
+async def running(
+    home: Path, *, wrapped: Callable[[FakeGenerator], Generator] = lambda plain: plain, **changed: Any
+) -> AsyncIterator[Api]:
+    """An API without a network; `changed` are settings, `wrapped` makes the service's generator of the fake one."""
     settings = Settings(home=home, **changed)
     encoder, generator = FakeEncoder(), FakeGenerator()
-    services = wired(settings, encoder, generator)
+    services = wired(settings, encoder, wrapped(generator))
     app = create_app(settings, services)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     try:

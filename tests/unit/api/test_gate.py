@@ -60,6 +60,7 @@ def made(keys=(), per_minute=0, bound_host="127.0.0.1", cors_origins=()):
         cors_origins=cors_origins,
         document_bytes=3 * 2**20,
         form_bytes=30 * 2**20,
+        evaluation_bytes=5 * 2**20,
     )
 
 
@@ -196,6 +197,20 @@ async def test_the_rate_is_limited_by_key_and_guessing_by_address():
 async def test_a_body_over_the_limit_is_refused_whatever_its_length_says(headers, pieces):
     with pytest.raises(TooLarge):
         await through(method="POST", headers=headers | {"content-type": "application/json"}, pieces=pieces)
+
+
+async def test_golden_questions_have_a_limit_of_their_own():
+    for pieces, fits in ((5, True), (6, False)):
+        headers = {"content-type": "application/json", "content-length": str(pieces * 2**20)}
+        sent = through("/v1/evaluations", "POST", headers, [b"x" * 2**20] * pieces)
+        if fits:
+            await sent
+        else:
+            with pytest.raises(TooLarge):
+                await sent
+    for path in ("/v1/evaluations/eval_1", "/v1/ask"):
+        with pytest.raises(TooLarge):
+            await through(path, "POST", {"content-length": str(3 * 2**20)}, [b"x" * 2**20] * 3)
 
 
 async def test_documents_may_be_larger_than_questions():

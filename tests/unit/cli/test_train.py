@@ -13,7 +13,7 @@ from app.cli import root
 def test_help_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert root.run(["train", "--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("reranker", "reader", "language-model", "tokenizer", "curves"):
+    for command in ("reranker", "policy", "reader", "language-model", "tokenizer", "curves"):
         assert f"\n  {command} " in out
 
 
@@ -53,10 +53,13 @@ def test_a_recipe_gets_the_options_that_were_given(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("app.training.bilingual.command.main", record)
     monkeypatch.setattr("app.training.pretraining.command.main", record)
+    monkeypatch.setattr("app.training.policy.main", record)
     data = str(tmp_path)
     root.run(["train", "reader", "--data", data, "--language", "zh", "--text", data, "--minutes", "3"])
     root.run(["train", "language-model", "--data", data, "--data", "b", "--out", "run", "--next-sentence"])
     assert seen[0] == ["--data", data, "--minutes", "3.0", "--text", data]
+    root.run(["train", "policy", "--data", data, "--cache", "kept", "--hold-out", "adi", "--hold-out", "npl"])
+    assert seen[2] == ["--data", data, "--cache", "kept", "--hold-out", "adi", "npl"]
     assert seen[1][:4] == ["--data", data, "--data", "b"]
     assert seen[1][-1] == "--next-sentence"
     assert "--max-steps" not in seen[1]

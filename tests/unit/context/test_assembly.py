@@ -197,3 +197,13 @@ def test_containment_is_by_share_of_the_part() -> None:
     assert containment(small, large) == 1.0
     assert containment(large, small) < 0.5
     assert containment(shingles("the of"), large) == 0.0
+
+
+@pytest.mark.parametrize(("question", "words"), [("Who?", "one paragraph"), ("谁重建了它？", "一段二至五句的话")])
+def test_a_style_changes_what_a_language_model_is_told_of_the_form_and_nothing_else(question: str, words: str) -> None:
+    plain, styled = template_for("llama-3", question), template_for("llama-3", question, "paragraph")
+    assert words in styled.instruction
+    assert words not in plain.instruction
+    assert styled.instruction.count("\n") == plain.instruction.count("\n")
+    assert template_for("llama-3", question, "auto") is plain
+    assert template_for("attest-reader-1", question, "paragraph") is READER

@@ -27,9 +27,9 @@ from app.types import Evidence
 BY_HAND = Calibration(
     features=FEATURES,
     bias=0.5,
-    weights=(1.0, -1.0, 2.0, 0.0, 1.0, 0.5, 2.0, 1.0),
-    means=(-1.0, 0.0, 0.5, 0.0, 0.5, 0.0, -1.0, 0.5),
-    scales=(2.0, 1.0, 0.5, 1.0, 0.25, 2.0, 4.0, 0.5),
+    weights=(1.0, -1.0, 2.0, 0.0, 1.0, 0.5, 2.0, 1.0, 0.5),
+    means=(-1.0, 0.0, 0.5, 0.0, 0.5, 0.0, -1.0, 0.5, 1.0),
+    scales=(2.0, 1.0, 0.5, 1.0, 0.25, 2.0, 4.0, 0.5, 2.0),
     coverage_bias=-1.0,
     coverage_weight=3.0,
     threshold=0.4,
@@ -47,10 +47,11 @@ def test_features_by_hand() -> None:
         span_over_null=-1.5,
         retrieval_agreement=-2.0,
         kind_fit=1.0,
+        verification=3.5,
     )
     numbers = evidence_features(evidence)
     assert tuple(numbers) == FEATURES
-    assert list(numbers.values()) == pytest.approx([-0.5, math.log(0.2 / 0.8), 0.7, 2.0, 0.75, -1.5, -2.0, 1.0])
+    assert list(numbers.values()) == pytest.approx([-0.5, math.log(0.2 / 0.8), 0.7, 2.0, 0.75, -1.5, -2.0, 1.0, 3.5])
 
 
 def test_features_stay_finite_at_the_ends() -> None:
@@ -58,7 +59,11 @@ def test_features_stay_finite_at_the_ends() -> None:
     empty = Evidence(answer_logprob=-math.inf, null_logprob=0.0)
     for evidence in (sure, empty):
         numbers = evidence_features(evidence)
-        assert [name for name, x in numbers.items() if not math.isfinite(x)] == ["retrieval_agreement", "kind_fit"]
+        assert [name for name, x in numbers.items() if not math.isfinite(x)] == [
+            "retrieval_agreement",
+            "kind_fit",
+            "verification",
+        ]
         assert 0.0 <= calibrated_confidence(evidence, BY_HAND) <= 1.0
 
 
@@ -72,7 +77,7 @@ def test_confidence_by_hand() -> None:
 
 def test_what_is_unknown_counts_as_average() -> None:
     evidence = Evidence(answer_logprob=-1.0, null_logprob=math.log(0.5), passage_mass=(0.5,), question_coverage=0.5)
-    average = replace(evidence, retrieval_agreement=-1.0, kind_fit=0.5)
+    average = replace(evidence, retrieval_agreement=-1.0, kind_fit=0.5, verification=1.0)
     assert calibrated_confidence(evidence, BY_HAND) == pytest.approx(calibrated_confidence(average, BY_HAND))
     # 2 · (0 + 1)/4 and 1 · (1 − 0.5)/0.5 more
     better = replace(evidence, retrieval_agreement=0.0, kind_fit=1.0)

@@ -23,6 +23,7 @@ from app.index import restore as restore_module
 from app.index.archive import MANIFEST, Archived, read_archive
 from app.index.backup import back_up, frozen
 from app.index.blobs import BlobStore
+from app.index.calibrations import CalibrationStore
 from app.index.catalog import Catalog
 from app.index.durable import file_lock
 from app.index.generations import IndexStore, PreparedVersion
@@ -389,7 +390,7 @@ def test_times_in_the_manifest_are_utc(archive: Path) -> None:
     assert abs((datetime.now(UTC) - datetime.fromisoformat(written)).days) < 2
 
 
-def test_graphs_and_rerankers_come_along_and_strays_do_not(home: Home, tmp_path: Path) -> None:
+def test_graphs_rerankers_and_calibrations_come_along_and_strays_do_not(home: Home, tmp_path: Path) -> None:
     home.add("the zebra fee is thirty euros")
     collection = home.catalog.get_collection("default")
     graph = home.path / "index" / str(collection.id) / "graph"
@@ -399,6 +400,10 @@ def test_graphs_and_rerankers_come_along_and_strays_do_not(home: Home, tmp_path:
         (graph / name).write_text(name)
     store = RerankerStore(home.catalog)
     record = store.add("default", "rrk_a", job_id="job_a", promote=True, reason="r", figures={}, base=None)
+    numbers = {"correction": {"shift": -0.5}}
+    CalibrationStore(home.catalog).add(
+        "default", "cal_a", job_id="job_b", promote=True, reason="r", figures=numbers, base=None
+    )
     for folder in (record.id, "rrk_of_nobody"):
         model_folder(home.path, folder).mkdir(parents=True)
         (model_folder(home.path, folder) / "model.txt").write_text("trees")
@@ -415,4 +420,5 @@ def test_graphs_and_rerankers_come_along_and_strays_do_not(home: Home, tmp_path:
     assert (tmp_path / "new" / prefix / "facts" / "1.json").read_text() == "facts/1.json"
     restored = Home(tmp_path / "new")
     assert RerankerStore(restored.catalog).active("default") == "rrk_a"
+    assert CalibrationStore(restored.catalog).correction("default") == {"shift": -0.5}
     restored.close()

@@ -153,3 +153,23 @@ def test_the_compact_job_takes_every_collection_or_the_one_it_names(house: House
     assert house.maintenance.compact_all(every, lambda: None) == {"generations": {"default": 3, "other": 3}}
     snapshot = house.own("other").snapshot()
     assert len(snapshot.search_lexical(["gannet"], 10, snapshot.mask())[0]) == 1
+
+
+def test_old_jobs_are_forgotten_with_the_daily_sweep(house: House) -> None:
+    house.maintenance = Maintenance(
+        catalog=house.catalog,
+        jobs=house.jobs,
+        blobs=house.blobs,
+        index=house.index,
+        compact_segments=2,
+        keep_jobs=1,
+        keep_jobs_days=0.0,
+    )
+    made = []
+    for _ in range(3):
+        made.append(house.jobs.enqueue("a", {}).id)
+        assert house.jobs.claim("w", ["a"]) is not None
+        assert house.jobs.succeed(made[-1], "w")
+    waiting = house.jobs.enqueue("a", {}).id
+    house.settle()
+    assert [job.id for job in house.jobs.list()[0]] == [waiting, made[-1]]

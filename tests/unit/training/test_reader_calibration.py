@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from app.generation.abstention import calibrated_confidence
+from app.generation.reader import Reader, load_reader
+from app.generation.reader_search import ReadPrompt
 from app.training.reader_calibration import (
+    Answered,
+    answer_from_corpus,
+    answers_by_weights,
     best_threshold,
     fit_calibration,
     fit_logistic,
     fit_signed,
+    mean_f1,
     prompt_of,
     retrieval_cases,
     threshold_at_risk,
 )
 from app.training.reading_sets import ReadingQuestion
-from app.types import Evidence
+from app.types import Evidence, Generated, Prompt
 
 
 def test_without_penalty_a_binary_feature_gets_its_log_odds() -> None:
@@ -135,3 +142,46 @@ def test_cases_hold_the_gold_passage_or_only_distractors() -> None:
 def test_prompts_number_their_passages() -> None:
     prompt = prompt_of("Who?", ["one", "two"])
     assert [(p.number, p.text, p.char_end) for p in prompt.passages] == [(1, "one", 3), (2, "two", 3)]
+
+
+def test_every_pair_of_weights_answers_the_same_questions_from_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = 0
+
+    class Counted(Reader):
+        def read(self, prompt: Prompt, check: Callable[[], None] = lambda: None) -> ReadPrompt:
+            nonlocal reads
+            reads += 1
+            return super().read(prompt, check)
+
+    texts = ["The mill was founded by Ida Brandt.", "The lamp works were founded by Tomas Weir."]
+    questions = [
+        ReadingQuestion("1", "a", "dev", "", "Who founded the mill?", texts[0], ("Ida Brandt",)),
+        ReadingQuestion("2", "b", "dev", "", "Who founded the lamp works?", texts[1], ("Tomas Weir",)),
+        ReadingQuestion("3", "b", "dev", "", "Who burned the lamp works?", texts[1], ()),
+    ]
+    made = load_reader()
+    counted = Counted.__new__(Counted)
+    counted.__dict__.update(made.__dict__)
+    answered = answers_by_weights(counted, questions, [(0.35, 0.0), (2.0, 0.8)], limit_per_set=9, share_left_out=0.0)
+    assert reads == 3
+    assert list(answered) == [(0.35, 0.0), (2.0, 0.8)]
+    for one in answered.values():
+        assert sorted((row.question.id, row.right, row.found) for row in one) == [
+            ("1", True, True),
+            ("2", True, True),
+            ("3", False, False),
+        ]
+        assert mean_f1(one) == 1.0
+    plain = answer_from_corpus(made, questions[:2], limit_per_set=9, share_left_out=0.0)
+    assert [row.generated.text for row in plain] == ["Ida Brandt", "Tomas Weir"]
+
+
+def test_each_collection_counts_the_same_in_the_mean_and_what_was_not_found_not_at_all() -> None:
+    def one(collection: str, text: str, *, found: bool = True) -> Answered:
+        asked = ReadingQuestion("1", collection, "dev", "", "?", "", ("yes it is",))
+        generated = Generated(text, (), True, Evidence(), 0, 0, "m")
+        return Answered(asked, prompt_of("?", []), generated, found)
+
+    rows = [one("a", "yes it is"), one("a", "no"), one("xquad_en_zh", "no"), one("squad2_dev_half", "no", found=False)]
+    assert mean_f1(rows) == pytest.approx((0.5 + 0.0) / 2)
+    assert mean_f1([]) == 0.0

@@ -3,12 +3,13 @@ from __future__ import annotations
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from app.errors import Conflict, InvalidInput, NotFound
 from app.index.catalog import Catalog
+from app.index.evaluations import EvaluationStore
 from app.index.jobs import ITEM_CRASHES, JobQueue
 from app.index.records import JobRecord
 from tests.unit.index.catalog.house import Clock, new, publish, start_python, store
@@ -77,6 +78,7 @@ class TestClaiming:
         script = """
 import sys, time
 from app.index.catalog import Catalog
+from app.index.evaluations import EvaluationStore
 from app.index.jobs import JobQueue
 catalog = Catalog.open(sys.argv[1])
 queue = JobQueue(catalog)
@@ -265,6 +267,78 @@ class TestCancelling:
             queue.cancel(job.id)
         with pytest.raises(NotFound, match="'nothing'"):
             queue.cancel("nothing")
+
+
+class TestPruning:
+    DAY = timedelta(days=1)
+
+    def ended(self, queue: JobQueue, kind: str = "a") -> str:
+        job = queue.enqueue(kind, {})
+        assert queue.claim("w", [kind]) is not None
+        assert queue.succeed(job.id, "w")
+        return job.id
+
+    def left(self, queue: JobQueue) -> list[str]:
+        return [job.id for job in reversed(queue.list(limit=100)[0])]
+
+    def test_old_jobs_beyond_the_newest_are_forgotten(self, queue: JobQueue, clock: Clock) -> None:
+        made = [self.ended(queue) for _ in range(4)]
+        assert queue.prune(self.DAY, 0) == 0  # none is old
+        clock.advance(2 * 86_400)
+        young = self.ended(queue)
+        assert queue.prune(self.DAY, 3) == 2
+        assert self.left(queue) == [made[2], made[3], young]
+        assert queue.prune(self.DAY, 3) == 0
+        assert queue.prune(self.DAY, 0) == 2
+        assert self.left(queue) == [young]
+
+    def test_many_go_in_several_transactions(
+        self, queue: JobQueue, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.index.jobs._PRUNED_AT_ONCE", 2)
+        for _ in range(3):
+            self.ended(queue)
+        clock.advance(2 * 86_400)
+        assert [queue.prune(self.DAY, 0) for _ in range(3)] == [2, 1, 0]
+
+    def test_what_has_not_ended_stays_however_old(self, queue: JobQueue, clock: Clock) -> None:
+        failed, cancelled = queue.enqueue("a", {}).id, queue.enqueue("b", {}).id
+        assert queue.claim("w", ["a"]) is not None
+        assert queue.fail(failed, "w", "broken", None)
+        queue.cancel(cancelled)
+        running = queue.enqueue("c", {}).id
+        assert queue.claim("w", ["c"], lease_s=1e9) is not None
+        retried = queue.enqueue("d", {}).id
+        assert queue.claim("w", ["d"]) is not None
+        assert queue.fail(retried, "w", "later", 1e9)
+        waiting = queue.enqueue("e", {}).id
+        clock.advance(1_000 * 86_400)
+        assert queue.prune(self.DAY, 0) == 2
+        assert self.left(queue) == [running, retried, waiting]
+
+    def test_documents_keep_their_records(self, catalog: Catalog, queue: JobQueue, clock: Clock) -> None:
+        job, [one] = catalog.submit("default", [new("a")])
+        assert queue.claim("w", KINDS) is not None
+        store(catalog, one.version_id, "a")
+        publish(catalog, one.version_id)
+        queue.finish_item(job.id, one.version_id, "ready")
+        assert queue.succeed(job.id, "w")
+        before = catalog.get_document(one.id)
+        clock.advance(2 * 86_400)
+        assert queue.prune(self.DAY, 0) == 1
+        assert catalog.get_document(one.id) == before
+        with pytest.raises(NotFound):
+            queue.get(job.id)
+        assert queue.items(job.id) == []
+
+    def test_an_evaluation_keeps_its_job(self, catalog: Catalog, queue: JobQueue, clock: Clock) -> None:
+        record = EvaluationStore(catalog).start("default", [{"question": "q"}], [{}])
+        queue.cancel(record.id)
+        clock.advance(2 * 86_400)
+        assert queue.prune(self.DAY, 0) == 0
+        assert EvaluationStore(catalog).get(record.id).job.status == "cancelled"
+        EvaluationStore(catalog).delete(record.id)
+        assert queue.prune(self.DAY, 0) == 1
 
 
 class TestReading:
