@@ -143,10 +143,12 @@ def step_answer(
         confidence: in [0, 1].
         threshold: the confidence from which such an answer stands by itself.
     """
-    points = generated is not None and bool(generated.spans)
-    sure = points and confidence >= STEP_CONFIDENCE
-    text = short_text(generated) if generated and sure else ""
-    return StepAnswer(text, confidence, hits, prompt, generated, stands=points and confidence >= threshold)
+    if generated is None or not generated.spans:
+        return StepAnswer("", confidence, hits, prompt, generated)
+    # A generator without probabilities goes by shared words, and a sentence about a part of the question shares many.
+    read = generated.evidence.answer_logprob is not None or generated.claims is not None
+    text = short_text(generated) if confidence >= STEP_CONFIDENCE else ""
+    return StepAnswer(text, confidence, hits, prompt, generated, stands=read and confidence >= threshold)
 
 
 def plan_of(

@@ -47,7 +47,13 @@ async def test_it_is_asked_for_by_name_or_left_to_auto(api):
     for translate in ([], ["step_back"]):
         assert stage_of(await ask(api, question=question, translate=translate), "decompose") == []
     found = await ask(api, question=question)
-    assert stage_of(found, "decompose")[0]["detail"]["plan"]
+    (stage,) = stage_of(found, "decompose")
+    assert stage["detail"]["at_once"]["confidence"] > 0.5  # sure enough: auto leaves the question whole
+    assert stage["detail"]["plan"] == []
+    found = await ask(api, question="When was the director of film Grey Dawn born?")
+    (stage,) = stage_of(found, "decompose")
+    assert stage["detail"]["at_once"]["confidence"] < 0.5
+    assert stage["detail"]["plan"] == ["Who is the director of film Grey Dawn?", "When was #1 born?"]
     assert stage_of(await ask(api, question="When was Ann Lee born?"), "decompose") == []
 
 

@@ -323,10 +323,11 @@ def test_auto_leaves_a_question_whose_answer_at_once_stands():
 
 def test_an_answer_stands_from_its_threshold_and_only_with_a_source():
     made = read("Ann", 7)
+    answered = replace(made.generated, evidence=Evidence(answer_logprob=-0.1, null_logprob=-3.0))
     for confidence, stands in ((0.5, True), (0.49, False)):
-        assert step_answer(made.hits, made.prompt, made.generated, confidence, 0.5).stands is stands
-    pointless = replace(made.generated, spans=())
-    assert step_answer(made.hits, made.prompt, pointless, 0.9, 0.5).stands is False
+        assert step_answer(made.hits, made.prompt, answered, confidence, 0.5).stands is stands
+    assert step_answer(made.hits, made.prompt, replace(answered, spans=()), 0.9, 0.5).stands is False
+    assert step_answer(made.hits, made.prompt, made.generated, 0.9, 0.5).stands is False  # a sentence, not an answer
     assert step_answer(made.hits, made.prompt, None, 0.0, 0.5).stands is False
 
 

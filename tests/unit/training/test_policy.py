@@ -116,7 +116,7 @@ def test_every_choice_is_scored_and_steps_where_there_is_a_plan(small: Collectio
 
     def read(question: str, hits: Sequence[Any]) -> StepAnswer:
         asked.append(question)
-        return StepAnswer("Mark Dole", 0.9, tuple(hits))
+        return StepAnswer("Mark Dole", 0.9, tuple(hits))  # which does not stand as an answer to the whole question
 
     encoder = FakeEncoder()
     hops, plain = measure(small, encoder, Translator(), read=read, cache_dir=tmp_path)
@@ -124,7 +124,8 @@ def test_every_choice_is_scored_and_steps_where_there_is_a_plan(small: Collectio
     assert set(CHOICES) <= set(hops.scores)
     assert hops.stepped is not None
     assert set(CHOICES) <= set(hops.stepped)
-    assert asked == ["Who is the director of the film Steel Rain?"]  # the last step is looked up, not read
+    whole = "Where was the director of the film Steel Rain born?"
+    assert asked == [whole, "Who is the director of the film Steel Rain?"]  # the last step is looked up, not read
     assert plain.stepped is None
     assert plain.scores[NONE] == (1.0, pytest.approx(plain.scores[NONE][1]))
     assert plain.texts["step_back"] == 1
