@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from app.generation.citations import one_line, quote_span
 from app.generation.quantities import quantities
+from app.generation.styles.bearing import Bearing
 from app.generation.styles.candidates import candidates_of
 from app.generation.styles.disagreement import Said
 from app.generation.styles.lists import Items
@@ -72,6 +73,25 @@ def verdict_text(prompt: Prompt, told: Verdict, model: str) -> Generated:
         style_probability=_VERDICT_RIGHT, question_coverage=1.0, passage_mass=mass_of(prompt, [told.span])
     )
     return Generated(word, (told.span,), True, evidence, prompt.tokens, 1, model, style="short")
+
+
+def bearing_text(prompt: Prompt, found: Bearing, made: Generated) -> Generated:
+    """The sentence as it stands, in the place of what the reader was not sure of."""
+    evidence = Evidence(
+        style_probability=found.probability,
+        question_coverage=found.coverage,
+        passage_mass=mass_of(prompt, [found.span]),
+    )
+    text = shown(prompt, found.span)
+    return replace(
+        made,
+        text=text,
+        spans=(found.span,),
+        answered=True,
+        evidence=evidence,
+        completion_tokens=len(analyze(text)),
+        style="sentence",
+    )
 
 
 def disagreement_text(made: Generated, prompt: Prompt, said: Sequence[Said]) -> Generated:

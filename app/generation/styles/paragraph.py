@@ -97,7 +97,7 @@ def paragraph(
     weights = Weights(topic.terms, said)
     if not topic.terms:
         return _lead(said, max_tokens)
-    cosines, vectors = _cosines(prompt.question, said, weights, encoder)
+    cosines, vectors = cosines_of(prompt.question, said, weights, encoder)
     fitted = LEXICAL if cosines is None else SEMANTIC
     features = features_of(said, weights, cosines)
     on_topic = 1 - _ON_TOPIC * (1 - features[:, 1] / max(1e-9, features[:, 1].max()))
@@ -165,10 +165,10 @@ def features_of(said: Sequence[Candidate], weights: Weights, cosines: Sequence[f
     return np.array(rows)
 
 
-def _cosines(
+def cosines_of(
     question: str, said: Sequence[Candidate], weights: Weights, encoder: Encoder | None
 ) -> tuple[list[float] | None, Features | None]:
-    """Cosines with the question and unit vectors [n, d], zero where not encoded; None where the encoder can't read."""
+    """Return cosines with the question and unit vectors [n, d], zero where not encoded; None where it can't be read."""
     if encoder is None or not encoder.name.lower().startswith(_READABLE) or not is_latin(question):
         return None, None
     order = sorted(

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 
 from app.errors import Cancelled
 from app.generation.fallback import FallbackGenerator
+from app.generation.styles.bearing import bearing
 from app.generation.styles.composing import (
+    bearing_text,
     disagreement_text,
     enumeration_text,
     list_text,
@@ -92,7 +94,7 @@ class StyledGenerator:
         if wanted == "list":
             return self._list(call)
         if wanted == "yes_no":
-            return self._verdict(call) or self._read(call)
+            return self._verdict(call) or self._bearing(call)
         made = self._fact(call)
         if wanted == "explain" and not self._stands(made):
             explained = self._paragraph(call, strict=True)
@@ -186,6 +188,18 @@ class StyledGenerator:
         if told is None:
             return None
         return self._why(verdict_text(call.prompt, told, self._model(call.prompt)), call, f"verdict by {told.rule}")
+
+    def _bearing(self, call: _Call) -> Generated:
+        """The reader's sentence if it is sure of it, else the one that bears most on the question; no verdict."""
+        made = self._read(call)
+        if self._stands(made):
+            return made
+        found = bearing(call.prompt, self._encoder)
+        if found is None or found.probability < THRESHOLD:
+            return made
+        return self._why(
+            bearing_text(call.prompt, found, made), call, f"it bears on the question ({found.probability:.2f})"
+        )
 
     def _sentence(self, call: _Call, made: Generated) -> Generated:
         if made.claims is not None or len(made.spans) != 1:
