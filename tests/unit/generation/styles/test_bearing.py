@@ -10,8 +10,8 @@ from tests.unit.generation.styles.rows import passage_of, prompt_of
 
 KETTLE = passage_of(
     1,
-    "The kettle holds 1.7 litres. It is made of brushed stainless steel in Lund. The kettle switches itself off as soon "
-    "as the water boils.",
+    "The kettle holds 1.7 litres. It is made of brushed stainless steel in Lund. The kettle switches itself off as "
+    "soon as the water boils.",
     "Kettle K2",
 )
 QUESTION = "Does the kettle turn off by itself?"
