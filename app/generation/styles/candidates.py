@@ -16,7 +16,8 @@ from app.types import Passage, PassageSpan
 
 MIN_TERMS = 3  # with fewer a sentence says nothing in a paragraph
 _ENDED = re.compile(r"[.!?。！？；;…:：][\"'”’)\]」』）】》]*$")
-_BULLET = re.compile(r"^\s*(?:[-*+•‣▪◦●○■□–—·]\s|\(?(?:\d{1,3}|[A-Za-z])[.)]\s|[一二三四五六七八九十]{1,3}、|#{1,6}\s)")
+_BULLET = re.compile(r"^\s*(?:[-*+•‣▪◦●○■□–—·]\s|\(?(?:\d{1,3}|[A-Za-z])[.)]\s|[一二三四五六七八九十]{1,3}、)")
+_MARKED = re.compile(r"^\s*#{1,6}\s")
 _LEANING = re.compile(
     r"[\"'“(]*(?:(?:it|its|they|them|their|this|that|these|those|he|his|him|she|her|hers|such|both|neither|either|the\s+former"
     r"|the\s+latter|here|there(?!\s+(?:is|are|was|were)\b))\b(?!\s+who)|(?:however|therefore|thus|hence|moreover|furthermore|instead|otherwise|also"
@@ -77,9 +78,11 @@ def candidates_of(passages: Sequence[Passage]) -> list[Candidate]:
 
 
 def is_heading(text: str, start: int, end: int) -> bool:
-    """Return whether `text[start:end]` is a line of its own, without a full stop, above more text."""
+    """Return whether `text[start:end]` is a line of its own above more text, with Markdown's mark or without a stop."""
     line = text[start:end]
     alone = (start == 0 or text[:start].rstrip(" \t").endswith("\n")) and text[end:].lstrip(" \t")[:1] in ("\n", "\r")
+    if alone and _MARKED.match(line):
+        return True
     return alone and not _ENDED.search(line) and not _BULLET.match(line) and len(line) <= 120 and ";" not in line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.generation.styles.candidates import candidates_of
 from app.generation.styles.paragraph import MAX_SENTENCES, paragraph
 from app.generation.styles.styled import THRESHOLD
 from app.types import Prompt
@@ -91,3 +92,8 @@ def test_chinese() -> None:
     assert texts == ["青禾仪器生产水质检测仪。"]
     assert probability >= THRESHOLD
     assert quoted(prompt_of("介绍一下长城", passage_of(1, text)))[1] < THRESHOLD
+
+
+def test_a_marked_heading_is_no_sentence() -> None:
+    text = "# Acme annual report 2023\n\nAcme makes paper, ink and glue in Lyon."
+    assert [each.text for each in candidates_of([passage_of(1, text)])] == ["Acme makes paper, ink and glue in Lyon."]
