@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,30 @@ def test_a_measured_residual_is_not_zero_when_something_is_left(index: Collectio
     publish(index, prepared(1))
     residual = measure(index.layout, index.snapshot(), frozenset([1]))
     assert (residual.vectors, residual.postings) == (6, 3)  # three rows on disk and three reachable
+
+
+def test_a_segment_that_another_process_removes_meanwhile_holds_nothing(
+    index: CollectionIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(index, prepared(1))
+    going = index.layout.segments / "00000099-going"
+    going.mkdir()
+    (going / "vectors.f32").write_bytes(b"half removed")
+    monkeypatch.setattr("app.index.residuals.time.sleep", lambda seconds: shutil.rmtree(going))
+    assert measure(index.layout, index.snapshot(), frozenset([1])).vectors == 6
+    assert not going.exists()
+
+
+def test_a_segment_that_stays_broken_is_not_taken_for_empty(
+    index: CollectionIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(index, prepared(1))
+    (index.layout.segments / "00000099-broken").mkdir()
+    looks: list[float] = []
+    monkeypatch.setattr("app.index.residuals.time.sleep", looks.append)
+    with pytest.raises(IntegrityError, match=r"00000099-broken lacks files; run `attest reindex`"):
+        measure(index.layout, index.snapshot(), frozenset([1]))
+    assert len(looks) > 10
 
 
 def test_a_snapshot_taken_before_a_deletion_still_answers(index: CollectionIndex) -> None:
