@@ -99,3 +99,20 @@ class TextModel(Protocol):
         Raises:
             Cancelled: soon after `cancelled()` is true. Unavailable, Overloaded: the model can not answer, or not now.
         """
+
+
+class Interval(Protocol):
+    """A mean difference with its interval."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+class Compare(Protocol):
+    """A paired comparison of `b` with `a`: `app.evaluation.metrics.paired_bootstrap`."""
+
+    def __call__(self, a: Sequence[float], b: Sequence[float], *, confidence: float, seed: int) -> Interval: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from app.errors import InvalidInput
 from app.generation.collection_calibration import (
@@ -22,26 +22,10 @@ from app.index.calibrations import CalibrationStore, GivenAnswer, new_calibratio
 from app.index.jobs import JobQueue
 from app.index.lease import Lease
 from app.index.records import JobRecord
+from app.protocols import Compare
 
 CONFIDENCE = 0.9
 SEED = 0
-
-
-class Interval(Protocol):
-    """A mean difference with its interval."""
-
-    @property
-    def mean(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-
-
-class Compare(Protocol):
-    """A paired comparison of `b` with `a`: `app.evaluation.metrics.paired_bootstrap`."""
-
-    def __call__(self, a: Sequence[float], b: Sequence[float], *, confidence: float, seed: int) -> Interval: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from app.errors import Conflict
 from app.index.evaluations import EvaluationStore
@@ -13,6 +13,7 @@ from app.index.jobs import JobQueue
 from app.index.lease import Lease
 from app.index.records import JobRecord
 from app.index.rerankers import RerankerStore, model_folder, new_reranker_id
+from app.protocols import Compare
 from app.rerank.features import CorpusStatistics
 from app.rerank.judgements import JudgedQuestion, from_golden, from_ratings, merged
 from app.rerank.ranker import Ranker
@@ -25,23 +26,6 @@ SEED = 0
 
 Search = Callable[[str, str], tuple[Sequence[Hit], CorpusStatistics]]
 """(question, collection) → first-stage hits, as many as a reranker gets in service, and their statistics."""
-
-
-class Interval(Protocol):
-    """A mean difference with its interval."""
-
-    @property
-    def mean(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-
-
-class Compare(Protocol):
-    """A paired comparison of `b` with `a`: `app.evaluation.metrics.paired_bootstrap`."""
-
-    def __call__(self, a: Sequence[float], b: Sequence[float], *, confidence: float, seed: int) -> Interval: ...
 
 
 @dataclass(frozen=True, slots=True)
