@@ -78,7 +78,7 @@ def one_run(world: World, count: int, chosen: random.Random) -> tuple[bool, floa
     def compare(a, b, *, confidence: float, seed: int):  # type: ignore[no-untyped-def]
         return paired_bootstrap(a, b, confidence=confidence, seed=seed, resamples=1_000)
 
-    if not judged(rated, world.unrated, None, compare).promote:
+    if not judged(held_out(rated, world.unrated, None), compare).promote:
         return False, 0.0
     correction = fit_correction(rated, world.unrated, "simulated")
     change = 0.0
@@ -113,7 +113,7 @@ def annotated(data: Path, limit: int) -> None:
         truth = [each.right for each, _, _ in held]
         before = expected_calibration_error([serving for _, serving, _ in held], truth)
         after = expected_calibration_error([own for _, _, own in held], truth)
-        print(f"  {judged(cases, 0, None, paired_bootstrap).reason}; ECE {before:.3f} → {after:.3f}")
+        print(f"  {judged(held, paired_bootstrap).reason}; ECE {before:.3f} → {after:.3f}")
         print(f"  {fit_correction(cases, 0, 'annotated')}", flush=True)
 
 

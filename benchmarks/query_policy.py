@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app.bootstrap import chat_model
+from app.bootstrap.generators import chat_model
 from app.embedding.loading import load_encoder
 from app.generation.reader import load_reader
 from app.generation.text_model import ChatTextModel

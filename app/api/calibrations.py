@@ -2,91 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
+from app.api.calibration_bodies import RatingsBody, ratings_body
 from app.api.errors import documented
 from app.api.evaluation_bodies import StartedBody, started_body
 from app.api.jobs import job_body
+from app.api.promotions import (
+    OfCollectionBody,
+    PromotionBody,
+    PromotionListBody,
+    RolledBackBody,
+    Versions,
+    fields_of,
+    shipped_fields,
+)
 from app.api.state import Reader, Ready, State, Writer
-from app.api.wire import CollectionName, Utc, WireRequest, WireResponse
-from app.errors import Conflict
-from app.index.calibrations import KIND, SHIPPED, CalibrationRecord, CalibrationStore
+from app.api.wire import CollectionName
+from app.index.calibrations import KIND, CalibrationRecord, CalibrationStore
+from app.index.catalog import Catalog
 from app.index.records import JobRecord
+
+if TYPE_CHECKING:
+    from app.bootstrap import Services
 
 router = APIRouter(tags=["calibrations"])
 
 
-class OfCollectionBody(WireRequest):
-    collection: CollectionName = "default"
-
-
-class CalibrationBody(WireResponse):
+class CalibrationBody(PromotionBody):
     """A calibration. `status`: active, superseded (another took its place), rolled_back, or rejected (never served)."""
 
-    id: str
-    collection: str | None = Field(description="null for the shipped one, which serves wherever none is active")
-    number: int
-    status: str
-    active: bool
-    promoted: bool = Field(description="whether it serves or has served")
     outdated: bool = Field(
         description="it corrects a shipped calibration that is no longer in use, and changes nothing: train another"
     )
-    reason: str
-    figures: dict[str, Any] = Field(description="correction: its numbers; held_out, training: what it stands on")
-    base: str | None = Field(description="the one that served before it")
-    job_id: str | None
-    created_at: Utc | None
-    promoted_at: Utc | None
-
-
-class CalibrationListBody(WireResponse):
-    data: list[CalibrationBody]
-
-
-class RolledBackBody(WireResponse):
-    collection: str
-    removed: CalibrationBody
-    active: CalibrationBody
-
-
-_SHIPPED = CalibrationBody(
-    id=SHIPPED,
-    collection=None,
-    number=0,
-    status="shipped",
-    active=True,
-    promoted=True,
-    outdated=False,
-    reason="fitted on public collections; the reader's card has its figures",
-    figures={},
-    base=None,
-    job_id=None,
-    created_at=None,
-    promoted_at=None,
-)
-
-
-def calibration_body(record: CalibrationRecord, serving: str) -> CalibrationBody:
-    """A calibration as it goes over the wire; `serving` is the id of the shipped one in use."""
-    return CalibrationBody(
-        id=record.id,
-        collection=record.collection,
-        number=record.number,
-        status=record.status,
-        active=record.status == "active",
-        promoted=record.promoted_at is not None,
-        outdated=record.figures["correction"]["calibration"] != serving,
-        reason=record.reason,
-        figures=dict(record.figures),
-        base=record.base or SHIPPED,
-        job_id=record.job_id,
-        created_at=record.created_at,
-        promoted_at=record.promoted_at,
+    figures: dict[str, Any] = Field(
+        description="`correction`: its numbers; `held_out`: log loss before and after, and in `before` and `after` the "
+        "confidences that they are made of, shaped as `figures` of GET /v1/calibrations/ratings (versions made before "
+        "these existed lack them); `training`: what it stands on"
     )
+
+    @property
+    def serves(self) -> bool:
+        return self.active and not self.outdated
+
+
+def calibrations(catalog: Catalog, serving: str) -> Versions[CalibrationBody]:
+    """The calibrations of every collection; `serving` is the id of the shipped one in use."""
+
+    def body(record: CalibrationRecord) -> CalibrationBody:
+        outdated = record.figures["correction"]["calibration"] != serving
+        return CalibrationBody(**fields_of(record), outdated=outdated)
+
+    told = shipped_fields("fitted on public collections; the reader's card has its figures")
+    return Versions(CalibrationStore(catalog), body, CalibrationBody(**told, outdated=False))
+
+
+def _of(services: Services) -> Versions[CalibrationBody]:
+    return calibrations(services.catalog, services.pipeline.stages.own.calibration)
 
 
 @router.post(
@@ -111,36 +86,41 @@ async def train_calibration(
     return started_body(job_body(record, []))
 
 
-@router.get("/v1/calibrations", response_model=CalibrationListBody, responses=documented(401, 403, 404, 422, 503))
+@router.get(
+    "/v1/calibrations",
+    response_model=PromotionListBody[CalibrationBody],
+    responses=documented(401, 403, 404, 422, 503),
+)
 async def list_calibrations(
     state: State, services: Ready, caller: Reader, collection: CollectionName | None = None
-) -> CalibrationListBody:
+) -> PromotionListBody[CalibrationBody]:
     """Every calibration with its figures, newest first, the shipped one last; which serves, and why others do not."""
     if collection is not None:
         caller.need_collection(collection)
-    found = await state.blocking(CalibrationStore(services.catalog).all, collection)
-    serving = services.pipeline.stages.own.calibration
-    data = [calibration_body(record, serving) for record in found if caller.may_touch(record.collection)]
-    replaced = collection is not None and any(each.active and not each.outdated for each in data)
-    return CalibrationListBody(data=[*data, _SHIPPED.model_copy(update={"active": not replaced})])
+    return PromotionListBody(data=await state.blocking(_of(services).all, collection, caller.may_touch))
+
+
+@router.get("/v1/calibrations/ratings", response_model=RatingsBody, responses=documented(401, 403, 404, 422, 503))
+async def rated_answers(
+    state: State, services: Ready, caller: Reader, collection: CollectionName = "default"
+) -> RatingsBody:
+    """What people made of the collection's answers, what a fit still needs, and what shipped confidence is worth."""
+    caller.need_collection(collection)
+    return await state.blocking(ratings_body, services.catalog, collection, services.pipeline.stages.own.calibration)
 
 
 @router.post(
-    "/v1/calibrations/rollback", response_model=RolledBackBody, responses=documented(401, 403, 404, 409, 422, 503)
+    "/v1/calibrations/rollback",
+    response_model=RolledBackBody[CalibrationBody],
+    responses=documented(401, 403, 404, 409, 422, 503),
 )
-async def roll_back(
+async def roll_back_calibration(
     state: State, services: Ready, caller: Writer, body: OfCollectionBody | None = None
-) -> RolledBackBody:
+) -> RolledBackBody[CalibrationBody]:
     """Takes the collection's calibration out of service: the one before it serves the next request, or the shipped."""
     collection = (body or OfCollectionBody()).collection
     caller.need_collection(collection)
-    removed, active = await state.blocking(CalibrationStore(services.catalog).rollback, collection)
-    serving = services.pipeline.stages.own.calibration
-    return RolledBackBody(
-        collection=collection,
-        removed=calibration_body(removed, serving),
-        active=calibration_body(active, serving) if active is not None else _SHIPPED,
-    )
+    return await state.blocking(_of(services).roll_back, collection)
 
 
 @router.post(
@@ -150,10 +130,4 @@ async def roll_back(
 )
 async def activate_calibration(calibration_id: str, state: State, services: Ready, caller: Writer) -> CalibrationBody:
     """Puts a calibration that served before back into service, from the next request on."""
-    store = CalibrationStore(services.catalog)
-    if calibration_id == SHIPPED:
-        raise Conflict("the shipped calibration serves where no other does: use POST /v1/calibrations/rollback")
-    record = await state.blocking(store.get, calibration_id)
-    caller.need_collection(record.collection)
-    again = await state.blocking(store.activate, calibration_id)
-    return calibration_body(again, services.pipeline.stages.own.calibration)
+    return await state.blocking(_of(services).activate, calibration_id, caller.need_collection)

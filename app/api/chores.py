@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from app.api.background import Background, OnModel, Work
 from app.api.evaluation_bodies import SettingBody
+from app.evaluation.confidences import confidence_figures
 from app.evaluation.metrics import paired_bootstrap
 from app.evaluation.run import EvaluationRun
 from app.generation.calibration_job import CalibrationTraining
 from app.index.calibrations import KIND as CALIBRATE
 from app.index.calibrations import CalibrationStore
+from app.index.catalog import Catalog
 from app.index.evaluations import KIND as EVALUATE
 from app.index.evaluations import EvaluationStore
+from app.index.jobs import JobQueue
 from app.index.lease import Lease
 from app.index.records import JobRecord
 from app.index.rerankers import KIND as TRAIN
@@ -32,14 +35,20 @@ def build_background(services: Services, on_model: OnModel[Any]) -> Background:
     work: dict[str, Work] = {
         EVALUATE: _evaluate(services, on_model),
         TRAIN: _train(services, on_model).run,
-        CALIBRATE: CalibrationTraining(
-            store=CalibrationStore(services.catalog),
-            jobs=services.jobs,
-            compare=paired_bootstrap,
-            calibration=services.pipeline.stages.own.calibration,
-        ).run,
+        CALIBRATE: calibrating(services.catalog, services.jobs, services.pipeline.stages.own.calibration),
     }
     return Background(services.jobs, work, services.settings.worker)
+
+
+def calibrating(catalog: Catalog, jobs: JobQueue, serving: str) -> Work:
+    """The fit of a collection's calibration, which needs no model; `serving` is the id of the shipped one in use."""
+    return CalibrationTraining(
+        store=CalibrationStore(catalog),
+        jobs=jobs,
+        compare=paired_bootstrap,
+        draw=confidence_figures,
+        calibration=serving,
+    ).run
 
 
 def _train(services: Services, on_model: OnModel[Any]) -> Training:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import ask, backup, doctor, eval, generate, index, ingest, models, serve, status, train
+from app.cli import ask, backup, calibrations, doctor, eval, generate, index, ingest, models, serve, status, train
 from app.errors import AttestError, InvalidInput
 
 cli = typer.Typer(
@@ -34,6 +34,7 @@ cli.command("doctor")(doctor.doctor)
 cli.command("reindex")(index.reindex)
 cli.command("compact")(index.compact)
 cli.add_typer(train.cli, name="train")
+cli.add_typer(calibrations.cli, name="calibrations")
 
 
 def _print_version(wanted: bool) -> None:

@@ -122,17 +122,6 @@ class RiskCoverage:
     risk: Float64
     area: float
 
-    def risk_at(self, coverage: float) -> float:
-        """The error rate when at least this share of the cases is answered: at the first point that reaches it.
-
-        Raises:
-            InvalidInput: `coverage` is not in (0, 1].
-        """
-        if not 0 < coverage <= 1:
-            raise InvalidInput(f"coverage is {coverage}: it must lie in (0, 1]")
-        reached = int(np.searchsorted(self.coverage, coverage - 1e-12))
-        return float(self.risk[reached])
-
     def coverage_at(self, risk: float) -> float:
         """The largest share of the cases that can be answered with an error rate of at most `risk`; 0 for none.
 

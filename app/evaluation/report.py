@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from app.evaluation.confidences import curve_points
 from app.evaluation.golden import GoldenQuestion, setting_names
 from app.evaluation.metrics import auroc, expected_calibration_error, paired_bootstrap, risk_coverage
 from app.evaluation.scoring import METRICS, RETRIEVAL
@@ -15,7 +16,6 @@ from app.evaluation.scoring import METRICS, RETRIEVAL
 CONFIDENCE = 0.95
 RESAMPLES = 5_000
 SEED = 0
-CURVE_POINTS = 101
 LATENCY = "latency_ms"
 
 Observed = Mapping[str, Any]
@@ -132,10 +132,7 @@ def _abstention(golden: Sequence[GoldenQuestion], rows: Sequence[Observed], reas
             else "the questions are all answerable or all unanswerable: both kinds are needed to tell them apart"
         )
     curve = risk_coverage(confidences, labels)
-    kept = np.unique(np.linspace(0, len(curve.coverage) - 1, CURVE_POINTS).round().astype(int))
-    found["risk_coverage"] = [
-        {"coverage": float(curve.coverage[place]), "risk": float(curve.risk[place])} for place in kept
-    ]
+    found["risk_coverage"] = curve_points(curve)
     found["aurc"] = curve.area
     found["calibration_error"] = expected_calibration_error(confidences, labels)
     return found

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.errors import InvalidInput
 from app.generation.collection_calibration import (
-    MIN_EACH,
-    MIN_RATED,
-    Correction,
     Rated,
     brier,
     correction_of,
-    cross_validated,
     fit_correction,
-    normalized,
+    held_out,
+    log_loss,
 )
-from app.index.calibrations import CalibrationStore, GivenAnswer, new_calibration_id
+from app.generation.rated_questions import rated_questions
+from app.index.calibrations import CalibrationStore, new_calibration_id
 from app.index.jobs import JobQueue
 from app.index.lease import Lease
 from app.index.records import JobRecord
+from app.index.verdicts import Verdict, judge
 from app.protocols import Compare
 
-CONFIDENCE = 0.9
-SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether to promote, why, and the held-out figures."""
-
-    promote: bool
-    reason: str
-    figures: Mapping[str, Any]
+Draw = Callable[[Sequence[float], Sequence[bool]], Mapping[str, Any]]
+"""(confidences, which answers were right) → their figures: `app.evaluation.confidences.confidence_figures`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +33,7 @@ class CalibrationTraining:
     store: CalibrationStore
     jobs: JobQueue
     compare: Compare
+    draw: Draw
     calibration: str
 
     def run(self, job: JobRecord, lease: Lease) -> Mapping[str, Any]:
@@ -60,23 +50,28 @@ class CalibrationTraining:
         if base is not None and base.calibration != self.calibration:
             base = None  # another shipped calibration serves meanwhile: the old correction is not applied
         self.jobs.progress(job.id, stage="reading")
-        rated, unrated, outdated = self._feedback(collection, lease)
-        check_enough(rated, outdated)
+        found = rated_questions(self.store.given(collection, lease.check), self.calibration)
+        found.check_enough()
         self.jobs.progress(job.id, stage="training")
-        correction = fit_correction(rated, unrated, self.calibration)
+        correction = fit_correction(found.rated, found.unrated, self.calibration)
         lease.check()
-        verdict = judged(rated, unrated, base, self.compare)
-        right = sum(each.right for each in rated)
+        held = held_out(found.rated, found.unrated, base)
+        verdict = judged(held, self.compare)
+        questions = [each for each, _, _ in held]
         figures = {
             "correction": correction.figures(),
-            "held_out": verdict.figures,
+            "held_out": {
+                **verdict.figures,
+                "before": drawn(questions, [serving for _, serving, _ in held], self.draw),
+                "after": drawn(questions, [own for _, _, own in held], self.draw),
+            },
             "training": {
-                "rated": len(rated),
-                "right": right,
-                "wrong": len(rated) - right,
-                "unrated": unrated,
-                "outdated": outdated,
-                "brier": {"shipped": brier(rated, None), "trained": brier(rated, correction)},
+                "rated": len(found.rated),
+                "right": found.right,
+                "wrong": found.wrong,
+                "unrated": found.unrated,
+                "outdated": found.outdated,
+                "brier": {"shipped": brier(found.rated, None), "trained": brier(found.rated, correction)},
             },
         }
         record = self.store.add(
@@ -90,60 +85,27 @@ class CalibrationTraining:
         )
         return {"calibration": record.id, "promoted": record.status == "active", "reason": record.reason}
 
-    def _feedback(self, collection: str, lease: Lease) -> tuple[list[Rated], int, int]:
-        """(rated questions, how many nobody rated, rated answers of another shipped calibration)."""
-        outdated = 0
-        asked: dict[str, list[GivenAnswer]] = {}
-        for answer in self.store.given(collection, lease.check):
-            if answer.calibration == self.calibration:
-                asked.setdefault(normalized(answer.question), []).append(answer)
-            else:
-                outdated += answer.votes != 0
-        rated: list[Rated] = []
-        for question, given in asked.items():
-            votes = sum(answer.votes for answer in given)
-            counted = [answer.confidence for answer in given if answer.votes]
-            if votes:
-                rated.append(Rated(question, sum(counted) / len(counted), votes > 0))
-        return rated, len(asked) - len(rated), outdated
+
+def judged(held: Sequence[tuple[Rated, float, float]], compare: Compare) -> Verdict:
+    """Whether the log loss of `held_out`'s questions falls below that of what serves, beyond what chance explains."""
+    return judge(
+        [log_loss(serving, right=each.right) for each, serving, _ in held],
+        [log_loss(own, right=each.right) for each, _, own in held],
+        compare,
+        metric="log loss",
+        wanted="fall",
+        method="paired bootstrap over questions, each judged by a correction that was fitted without it",
+    )
 
 
-def check_enough(rated: Sequence[Rated], outdated: int = 0) -> None:
-    """Raises InvalidInput that says how many ratings there are and how many are needed."""
-    right = sum(each.right for each in rated)
-    wrong = len(rated) - right
-    if len(rated) < MIN_RATED or min(right, wrong) < MIN_EACH:
-        older = f" ({outdated} more were given under an earlier calibration)" if outdated else ""
-        raise InvalidInput(
-            f"the answers to {right} questions to this collection alone are rated as helpful and to {wrong} as "
-            f"not{older}; a calibration needs {MIN_RATED} rated questions, at least {MIN_EACH} of each kind: collect "
-            "more with POST /v1/feedback"
-        )
+def drawn(rated: Sequence[Rated], confidences: Sequence[float], draw: Draw) -> dict[str, Any]:
+    """The figures of these confidences, with `given`: how much is still given at each answer's threshold, how wrong.
 
-
-def judged(rated: Sequence[Rated], unrated: int, base: Correction | None, compare: Compare) -> Verdict:
-    """Whether cross-validated log loss falls below that of what serves, beyond what chance explains."""
-    before, after = cross_validated(rated, unrated, base)
-    difference = compare(before, after, confidence=CONFIDENCE, seed=SEED)
-    mean_before, mean_after = sum(before) / len(before), sum(after) / len(after)
-    promote = difference.mean < 0 and difference.high < 0
-    interval = f"{difference.mean:+.3f}, {CONFIDENCE:.0%} interval {difference.low:+.3f} to {difference.high:+.3f}"
-    told = f"held-out log loss {mean_before:.3f} before, {mean_after:.3f} after ({interval}, {len(before)} questions)"
-    if promote:
-        reason = f"promoted: {told}"
-    elif difference.mean < 0:
-        reason = f"not promoted: {told}; the fall may be chance"
-    else:
-        reason = f"not promoted: {told}; it does not fall"
-    figures = {
-        "questions": len(before),
-        "log_loss": {"base": mean_before, "trained": mean_after},
-        "difference": {
-            "mean": difference.mean,
-            "low": difference.low,
-            "high": difference.high,
-            "confidence": CONFIDENCE,
-        },
-        "method": "paired bootstrap over questions, each judged by a correction that was fitted without it",
+    Every rated answer was given, so what a higher confidence would give beside them is not in the ratings.
+    """
+    given = [each for each, own in zip(rated, confidences, strict=True) if own >= each.threshold]
+    wrong = sum(not each.right for each in given)
+    return {
+        **draw(confidences, [each.right for each in rated]),
+        "given": {"coverage": len(given) / len(rated), "risk": wrong / len(given) if given else None},
     }
-    return Verdict(promote, reason, figures)

@@ -35,12 +35,14 @@ _STEPS = 50
 class Rated:
     """A question with the shipped calibration's confidence in its answers; `right`: more people praise than blame them.
 
+    `threshold` is the confidence that an answer to it needed to be given.
     A question that was asked often is one case: its answers succeed and fail together.
     """
 
     question: str
     confidence: float
     right: bool
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +146,6 @@ def fit_correction(rated: Sequence[Rated], unrated: float, calibration: str) -> 
         floor=ordered[int(_FLOOR_SHARE * len(ordered))],
         calibration=calibration,
     )
-
-
-def cross_validated(rated: Sequence[Rated], unrated: float, base: Correction | None) -> tuple[list[float], list[float]]:
-    """Return each question's log loss under `base` (None: as shipped), and under a correction fitted without it."""
-    held = held_out(rated, unrated, base)
-    before = [log_loss(serving, right=each.right) for each, serving, _ in held]
-    return before, [log_loss(own, right=each.right) for each, _, own in held]
 
 
 def held_out(rated: Sequence[Rated], unrated: float, base: Correction | None) -> list[tuple[Rated, float, float]]:

@@ -47,10 +47,6 @@ def remove(connection: Connection, answer_id: str) -> None:
         raise _no_answer(answer_id)
 
 
-def forget(connection: Connection, before: datetime) -> int:
-    return connection.execute(delete(answers).where(answers.c.created_at < before)).rowcount
-
-
 def add_feedback(
     connection: Connection, answer_id: str, rating: int, chunk_id: str | None, comment: str | None, now: datetime
 ) -> int:

@@ -29,13 +29,14 @@ class GivenAnswer:
     """An answer that a collection alone gave.
 
     `confidence` is that of the shipped calibration, whose id is `calibration`. `votes` is the sum of the ratings of
-    the answer as a whole; those of one of its chunks are about the chunk.
+    the answer as a whole; those of one of its chunks are about the chunk. `threshold` is the confidence that it needed.
     """
 
     question: str
     confidence: float
     calibration: str
     votes: int
+    threshold: float
 
 
 class CalibrationStore(PromotionStore):
@@ -83,7 +84,8 @@ class CalibrationStore(PromotionStore):
                     and body.get("calibration")
                 ):
                     confidence, calibration = float(body["global_confidence"]), str(body["calibration"])
-                    yield GivenAnswer(row["question"], confidence, calibration, int(row["votes"] or 0))
+                    threshold = float(body.get("threshold") or 0.0)
+                    yield GivenAnswer(row["question"], confidence, calibration, int(row["votes"] or 0), threshold)
             if len(rows) < _PAGE:
                 return
 

@@ -399,11 +399,6 @@ class Catalog:
         with self.writing() as connection:
             answers.remove(connection, answer_id)
 
-    def forget_answers(self, before: datetime) -> int:
-        """How many answers from before that time were removed, their feedback with them."""
-        with self.writing() as connection:
-            return answers.forget(connection, before)
-
     def add_feedback(self, answer_id: str, rating: int, chunk_id: str | None = None, comment: str | None = None) -> int:
         """The feedback's id. Raises InvalidInput unless rating is -1 or 1, NotFound without such an answer."""
         with self.writing() as connection:

@@ -50,7 +50,7 @@ class PromotionStore:
     def __init__(self, catalog: Catalog, table: Table, noun: str) -> None:
         self._catalog = catalog
         self._table = table
-        self._noun = noun
+        self.noun = noun
         # made once: every question asks it
         self._active = (
             select(table)
@@ -134,7 +134,7 @@ class PromotionStore:
             leaving = connection.scalar(select(table.c.id).where(mine, table.c.status == "active"))
             if leaving is None:
                 raise Conflict(
-                    f"collection {collection!r} is served by the shipped {self._noun}: there is no way further back"
+                    f"collection {collection!r} is served by the shipped {self.noun}: there is no way further back"
                 )
             before = (
                 select(table.c.id)
@@ -158,9 +158,9 @@ class PromotionStore:
         with self._catalog.writing() as connection:
             record = self._get(connection, version_id)
             if record.status == "active":
-                raise Conflict(f"{self._noun} {version_id!r} serves already")
+                raise Conflict(f"{self.noun} {version_id!r} serves already")
             if record.promoted_at is None:
-                raise Conflict(f"{self._noun} {version_id!r} was not promoted ({record.reason}): train another")
+                raise Conflict(f"{self.noun} {version_id!r} was not promoted ({record.reason}): train another")
             mine = table.c.collection_id == collection_rows.get(connection, record.collection).id
             serving = (mine, table.c.status == "active")
             connection.execute(update(table).where(*serving).values(status="superseded"))
@@ -181,7 +181,7 @@ class PromotionStore:
     def _get(self, connection: Connection, version_id: str) -> PromotionRecord:
         row = connection.execute(self._records().where(self._table.c.id == version_id)).mappings().first()
         if row is None:
-            raise NotFound(f"{self._noun} {version_id[:200]!r} does not exist: see GET /v1/{self._noun}s for ids")
+            raise NotFound(f"{self.noun} {version_id[:200]!r} does not exist: see GET /v1/{self.noun}s for ids")
         return _record(row)
 
 

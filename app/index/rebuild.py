@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from types import TracebackType
 
 import numpy as np
@@ -30,8 +29,6 @@ from app.index.segments import (
     write_segment,
 )
 from app.index.snapshot import Snapshot
-
-_VERSIONS_AT_ONCE = 64
 
 
 class Rebuild:
@@ -117,13 +114,6 @@ class Rebuild:
             commit_manifest(self._layout, following, "rebuild")
             self._layout.remove_unreferenced(keep=1)
         return following.generation
-
-    def replace_all(self, versions: Iterable[PreparedVersion]) -> int:
-        """Adds all `versions`, a few at a time, and publishes."""
-        iterator = iter(versions)
-        while batch := list(islice(iterator, _VERSIONS_AT_ONCE)):
-            self.add(batch)
-        return self.publish()
 
     def _refuse_if_missing(self) -> None:
         missing = self.missing()

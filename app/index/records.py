@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from app.types import DocumentStatus, JobStatus, Metadata, StoredChunk
+from app.types import DocumentStatus, JobStatus, Metadata
 
 ItemStatus = Literal["queued", "ready", "failed", "cancelled"]
-ChunkRow = StoredChunk
 
 
 @dataclass(frozen=True, slots=True)

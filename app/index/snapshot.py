@@ -261,18 +261,6 @@ class Snapshot:
             )
         return result
 
-    def slots_of(self, keys: Sequence[tuple[int, int]]) -> list[int]:
-        """The slot of each `(version id, ordinal)`. Raises InvalidInput for one that this generation does not hold."""
-        result = []
-        for version, ordinal in keys:
-            row = self.find_version(version)
-            if row is None or not 0 <= ordinal < row.chunks:
-                raise InvalidInput(
-                    f"chunk {version}-{ordinal} is not in generation {self.generation}: it is not published, or deleted"
-                )
-            result.append(row.slot_start + ordinal)
-        return result
-
     def vectors(self, slots: Sequence[int]) -> Float32:
         """The embeddings of the slots, [n, embed_dim] float32, in the order given."""
         asked = np.asarray(slots, np.int64)

@@ -21,8 +21,6 @@ from app.types import Query
 
 Kind = Literal["multi_query", "hyde", "decompose", "step_back"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-NEEDS_FEEDBACK: frozenset[str] = frozenset({"multi_query", "hyde"})
-"""Kinds whose rules read the passages of a first look."""
 WRITER_TASKS: Mapping[str, str] = {
     "multi_query": "paraphrase",
     "hyde": "hyde",

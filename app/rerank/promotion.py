@@ -13,15 +13,15 @@ from app.index.jobs import JobQueue
 from app.index.lease import Lease
 from app.index.records import JobRecord
 from app.index.rerankers import RerankerStore, model_folder, new_reranker_id
+from app.index.verdicts import judge
 from app.protocols import Compare
 from app.rerank.features import CorpusStatistics
 from app.rerank.judgements import JudgedQuestion, from_golden, from_ratings, merged
 from app.rerank.ranker import Ranker
 from app.rerank.serving import ServingRanker, sweep_models, write_model
-from app.rerank.tuning import Candidates, Tuned, candidates_of, check_enough, tune
+from app.rerank.tuning import Candidates, candidates_of, check_enough, tune
 from app.types import Hit
 
-CONFIDENCE = 0.9
 SEED = 0
 
 Search = Callable[[str, str], tuple[Sequence[Hit], CorpusStatistics]]
@@ -59,50 +59,38 @@ class Training:
         check_enough(found, rated, len(judged))
         self.jobs.progress(job.id, stage="training")
         tuned = tune(found, base.model_text(), seed=SEED, check=lease.check)
-        promote, reason, figures = self.verdict(tuned)
-        figures["training"] = {
-            "ratings": rated,
-            "judged_questions": len(judged),
-            "questions": sum(each.useful and not each.held_out for each in found),
-            "trees_added": tuned.rounds,
-            "cross_validated_ndcg@10": {"base": tuned.cross_validation[0], "trained": tuned.cross_validation[1]},
+        verdict = judge(
+            tuned.base,
+            tuned.tuned,
+            self.compare,
+            metric="nDCG@10",
+            wanted="rise",
+            method="paired bootstrap over questions that no training has used; a question is held out by a hash of its "
+            "words",
+        )
+        figures = {
+            "held_out": verdict.figures,
+            "training": {
+                "ratings": rated,
+                "judged_questions": len(judged),
+                "questions": sum(each.useful and not each.held_out for each in found),
+                "trees_added": tuned.rounds,
+                "cross_validated_ndcg@10": {"base": tuned.cross_validation[0], "trained": tuned.cross_validation[1]},
+            },
         }
         reranker_id = new_reranker_id()
         lease.check()
         write_model(model_folder(self.home, reranker_id), tuned.model)
         record = self.store.add(
-            collection, reranker_id, job_id=job.id, promote=promote, reason=reason, figures=figures, base=base_id
+            collection,
+            reranker_id,
+            job_id=job.id,
+            promote=verdict.promote,
+            reason=verdict.reason,
+            figures=figures,
+            base=base_id,
         )
         return {"reranker": record.id, "promoted": record.status == "active", "reason": record.reason}
-
-    def verdict(self, tuned: Tuned) -> tuple[bool, str, dict[str, Any]]:
-        """(whether to promote, why, the figures): the held-out rise must be beyond what chance explains."""
-        difference = self.compare(tuned.base, tuned.tuned, confidence=CONFIDENCE, seed=SEED)
-        before, after = (sum(scores) / len(scores) for scores in (tuned.base, tuned.tuned))
-        promote = difference.mean > 0 and difference.low > 0
-        interval = f"{difference.mean:+.3f}, {CONFIDENCE:.0%} interval {difference.low:+.3f} to {difference.high:+.3f}"
-        told = f"held-out nDCG@10 {before:.3f} before, {after:.3f} after ({interval}, {len(tuned.base)} questions)"
-        if promote:
-            reason = f"promoted: {told}"
-        elif difference.mean > 0:
-            reason = f"not promoted: {told}; the rise may be chance"
-        else:
-            reason = f"not promoted: {told}; it does not rise"
-        figures = {
-            "held_out": {
-                "questions": len(tuned.base),
-                "ndcg@10": {"base": before, "trained": after},
-                "difference": {
-                    "mean": difference.mean,
-                    "low": difference.low,
-                    "high": difference.high,
-                    "confidence": CONFIDENCE,
-                },
-                "method": "paired bootstrap over questions that no training has used; a question is held out by a hash "
-                "of its words",
-            }
-        }
-        return promote, reason, figures
 
     def _judged(self, collection: str, golden: Sequence[Mapping[str, Any]]) -> tuple[list[JudgedQuestion], int]:
         """The questions whose relevant passages are still there, and how many ratings and golden rows were read."""

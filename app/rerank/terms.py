@@ -58,7 +58,6 @@ class ChunkTerms:
 
     positions: dict[str, list[int]]
     head: frozenset[str]
-    head_length: int
     length: int
     text: str
     unsegmented: float
@@ -117,7 +116,6 @@ def _read(title: str, heading_path: Sequence[str], text: str) -> ChunkTerms:
     return ChunkTerms(
         positions=positions,
         head=frozenset(head),
-        head_length=len(head),
         length=len(sequence),
         text=text,
         unsegmented=unsegmented_share(text[:400]),

@@ -58,6 +58,7 @@ REQUESTS = {
     ("POST", "/v1/calibrations/rollback"): "write",
     ("POST", "/v1/calibrations/none/activate"): "write",
     ("GET", "/v1/calibrations"): "read",
+    ("GET", "/v1/calibrations/ratings"): "read",
     ("POST", "/v1/chat/completions"): "read",
     ("POST", "/v1/responses"): "read",
     ("GET", "/v1/responses/none"): "read",
@@ -213,6 +214,7 @@ async def test_a_key_sees_its_own_collections_only(api):
         ("POST", "/v1/calibrations/train", {}),
         ("POST", "/v1/calibrations/rollback", {}),
         ("GET", "/v1/calibrations?collection=default", None),
+        ("GET", "/v1/calibrations/ratings?collection=default", None),
         ("POST", "/v1/admin/backup", None),
     ]
     for method, path, body in forbidden:

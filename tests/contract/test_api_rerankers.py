@@ -6,12 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.evaluation.metrics import paired_bootstrap
 from app.index.rerankers import RerankerStore, model_folder
 from app.rerank.judgements import JudgedQuestion
-from app.rerank.promotion import Training
 from app.rerank.serving import MODEL, ServingRanker, following
-from app.rerank.tuning import Tuned
 from tests.unit.api import harness
 from tests.unit.api.harness import assert_problem, running
 
@@ -224,17 +221,3 @@ async def test_a_model_that_was_overtaken_is_not_promoted(api):
     assert (removed.id, active.id) == ("rrk_c", "rrk_a")
     removed, active = store.rollback("default")
     assert (removed.id, active) == ("rrk_a", None)
-
-
-def test_a_rise_that_may_be_chance_is_not_promoted():
-    """Ten questions of which one improves: the mean rises, the interval does not leave 0; with nine of ten it does."""
-    unused = dict.fromkeys(("home", "store", "evaluations", "jobs", "ranker", "search", "on_model"))
-    training = Training(**unused, compare=paired_bootstrap)
-    promote, reason, figures = training.verdict(Tuned("", 5, (0.5, 0.6), (0.5,) * 10, (1.0,) + (0.5,) * 9))
-    assert not promote
-    assert "the rise may be chance" in reason
-    assert figures["held_out"]["difference"]["low"] == 0
-    assert training.verdict(Tuned("", 5, (0.5, 0.6), (0.5,) * 10, (0.5,) + (1.0,) * 9))[0]
-    promote, reason, _ = training.verdict(Tuned("", 5, (0.5, 0.6), (0.5,) * 10, (0.4,) * 10))
-    assert not promote
-    assert "it does not rise" in reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,10 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from app.bootstrap.generators import calibration_id
+from app.generation.abstention import sigmoid
+from app.index.catalog import Catalog
+from app.settings import load_settings
 from tests.e2e.conftest import ROOT, attest_serve, chromium
 from tests.e2e.papers import MARKDOWN, QUESTION, write_handbook
 
@@ -20,6 +25,8 @@ COLORS = 192
 DEVICES = {"desktop": (1280, 800), "phone": (390, 844)}
 THEMES = ("light", "dark")
 TIMEOUT_MS = 60_000
+OTHER = "minutes"  # not the collection that is asked: its confidence stays as it is shipped
+RATED = 140
 COMPARED = [
     {"name": "both, reranked"},
     {"name": "words only", "retrieval": {"dense": False}, "rerank": False, "context_chunks": 1},
@@ -86,6 +93,11 @@ def tour(browser: Browser, address: str, theme: str, device: str) -> None:
     expect(page.locator("svg.ranks")).to_be_visible()
     page.locator("svg.ranks").scroll_into_view_if_needed()
     shoot(page, f"trace-{device}-{theme}")
+    page.goto(f"{address}/#/collections/{OTHER}")
+    expect(page.locator(".plot")).to_have_count(2)
+    shoot(page, f"confidence-{device}-{theme}")
+    page.locator(".plot").first.scroll_into_view_if_needed()
+    shoot(page, f"confidence-plots-{device}-{theme}")
     for view, mark in (("Documents", ".document"), ("Collections", ".card"), ("Evaluations", ".plot")):
         page.get_by_role("link", name=view, exact=True).click()
         expect(page.locator(mark).first).to_be_visible()
@@ -122,6 +134,33 @@ def measure(address: str) -> None:
         raise SystemExit(f"the evaluation {done['status']}: {done['error']}")
 
 
+def rate(home: Path, address: str) -> None:
+    """Rates made-up answers of another collection, which promise too much, in the catalog, and fits to them."""
+    settings = load_settings(home=home)
+    shipped, drawn = calibration_id(settings), random.Random(1)
+    catalog = Catalog.open(settings.database_url)
+    for number in range(160):
+        logit = max(-0.8, drawn.gauss(1.0, 1.2))
+        body = {
+            "collection_generation": {OTHER: 1},
+            "abstained": False,
+            "confidence_kind": "calibrated",
+            "threshold": 0.3,
+            "global_confidence": sigmoid(logit),
+            "calibration": shipped,
+        }
+        catalog.save_answer(f"ans_made_up_{number}", f"made-up question {number}", body)
+        if number < RATED:
+            catalog.add_feedback(f"ans_made_up_{number}", 1 if drawn.random() < sigmoid(logit - 1.3) else -1)
+    catalog.close()
+    with httpx.Client(base_url=address, timeout=TIMEOUT_MS / 1000) as client:
+        client.post("/v1/collections", json={"name": OTHER}).raise_for_status()
+        started = client.post("/v1/calibrations/train", json={"collection": OTHER}).raise_for_status().json()
+        client.get(f"/v1/jobs/{started['id']}/events").raise_for_status()  # to its end
+        if not client.get("/v1/calibrations").json()["data"][0]["active"]:
+            raise SystemExit("the calibration was not promoted: nothing to show")
+
+
 def main() -> int:
     """Writes all pictures. Returns the exit status."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -136,6 +175,7 @@ def main() -> int:
             start(browser, address, theme, device)
         fill(browser, address, Path(papers))
         measure(address)
+        rate(Path(home) / "attest", address)
         for theme, device in looks:
             tour(browser, address, theme, device)
     return 0

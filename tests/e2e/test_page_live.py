@@ -285,3 +285,31 @@ def test_where_routes_are_declared_they_may_choose_where_to_ask(visit, zebra):
     client.delete("/v1/routes/fees").raise_for_status()
     page.reload()
     expect(page.get_by_role("button", name="Asking in: default")).to_be_visible()
+
+
+def test_a_rating_leads_to_what_ratings_make_of_the_collection(visit, zebra):
+    running, _ = zebra
+    page = visit(running.url, viewport={"width": 390, "height": 844}).page
+    ask(page, QUESTION)
+    page.get_by_role("button", name="Helpful", exact=True).click()
+    thanks = page.get_by_role("status").filter(has_text="Thank you")
+    left = page.locator(".answer-text").bounding_box()
+    for line in (thanks, page.locator(".answer-foot > span.faint")):
+        box = line.bounding_box()
+        assert box
+        assert left
+        assert box["x"] >= left["x"], "text stands under the answer"
+    thanks.get_by_role("link", name="How sure answers from “default” are").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("How sure answers from “default” are")
+
+
+def test_a_passage_is_named_by_its_words_not_by_its_markup(visit, zebra):
+    running, client = zebra
+    text = "---\ntags: fees\n---\n\n## Giraffes\n\n- The zebra fee is not the giraffe fee - 40 euros."
+    client.post("/v1/documents", json={"text": text, "title": "More", "media_type": "text/plain"}).raise_for_status()
+    running.work()
+    page = visit(running.url).page
+    ask(page, QUESTION)
+    page.get_by_role("link", name="Why this answer").click()
+    expect(page.locator(".rank-label", has_text="More: Giraffes The zebra")).to_have_count(1)
+    expect(page.locator(".rank-label", has_text="More: tags")).to_have_text("More: tags: fees")

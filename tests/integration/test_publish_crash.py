@@ -154,7 +154,8 @@ def do_compact(home: Path, step: str) -> None:
 def do_rebuild(home: Path, step: str) -> None:
     house = House(home, KillAt(step), encoder="other")
     with house.store.stage_rebuild(house.collection_id) as rebuild:
-        rebuild.replace_all(house.prepared(version) for version in rebuild.missing())
+        rebuild.add([house.prepared(version) for version in rebuild.missing()])
+        rebuild.publish()
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,8 @@ def test_these_are_all_the_steps(home: Path) -> None:
     assert steps == [*DELETE, *COMPACT]  # small as it is, its BM25 index is rebuilt at once
     steps.clear()
     with house.store.stage_rebuild(house.collection_id) as rebuild:
-        rebuild.replace_all(house.prepared(version) for version in rebuild.missing())
+        rebuild.add([house.prepared(version) for version in rebuild.missing()])
+        rebuild.publish()
     assert steps == REBUILD
     house.catalog.close()
 
@@ -342,7 +344,8 @@ def test_killed_while_rebuilding(home: Path, house: House, processes: ForkServer
     assert fresh.index.snapshot().encoder_name == ("other" if replaced else "fake")
     assert fresh.found() == found
     with fresh.store.stage_rebuild(fresh.collection_id) as rebuild:
-        rebuild.replace_all(fresh.prepared(version) for version in rebuild.missing())
+        rebuild.add([fresh.prepared(version) for version in rebuild.missing()])
+        rebuild.publish()
     assert fresh.index.snapshot().encoder_name == "other"
     assert fresh.found() == found
     assert fresh.index.verify() == []

@@ -1,6 +1,6 @@
 """The generators that a request may name, as the bootstrap gathers them."""
 
-from app.bootstrap import build_generator, build_models, chat_model
+from app.bootstrap.generators import build_generator, build_models, chat_model
 from app.generation.prompted import PromptedGenerator
 from app.generation.rescue import RescuedGenerator
 from app.generation.sentences import SentenceSelector

@@ -46,7 +46,6 @@ _BETWEEN = re.compile(r"\b(?:between|from)\s*$", re.IGNORECASE)
 _BY = re.compile(r"\bby\s*$", re.IGNORECASE)
 _AND = re.compile(r"\s*(?:and|to|-|–)\s*", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|isn't|aren't|never|un)\W*(?:\w+\W+)?$", re.IGNORECASE)
-_HAVING = re.compile(r"\b(?:is|are|was|were|been|be|marked as|still)\W+(?:not\W+|now\W+)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

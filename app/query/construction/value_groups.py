@@ -16,7 +16,6 @@ _LINK = re.compile(
     re.IGNORECASE,
 )
 _EITHER = re.compile(r"\b(?:or|nor|either)\b|或|还是", re.IGNORECASE)
-_EVERY = re.compile(r"\b(?:both|together|all\s+of|at\s+once)\b|同时|共同|一起|都", re.IGNORECASE)
 
 
 def group_values(

@@ -30,7 +30,6 @@ FEW_ROWS = 32  # in one call, whoever they belong to; a longer prompt is faster 
 _HEAD_DIMS = range(16, 257, 16)
 _MOST_HEADS_ON_ONE = 16
 _ACTIVATIONS = {activation_function("silu"): 0, activation_function("gelu_tanh"): 1}
-_NO_ANGLES = Angles(None, None)
 
 
 class NativeLayers:

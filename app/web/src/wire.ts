@@ -101,6 +101,7 @@ export interface Job {
   stage: string | null;
   attempts: number;
   error: string | null;
+  result?: Record<string, unknown> | null;
   documents: { id: string; version: number; status: string; error?: string | null }[];
 }
 

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from app.bootstrap import Services, build_routing, open_graphs, open_tables
+from app.bootstrap import Services
+from app.bootstrap.targets import build_routing, open_graphs, open_tables
 from app.generation.collection_calibration import CollectionCalibrations
 from app.index.blobs import BlobStore
 from app.index.calibrations import CalibrationStore

@@ -13,7 +13,8 @@ from app.errors import InvalidInput, Unavailable
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert root.run(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("serve", "worker", "ingest", "ask", "search", "reindex", "compact", "doctor", "train", "status"):
+    asking = ("serve", "worker", "ingest", "ask", "search", "reindex", "compact", "status")
+    for command in (*asking, "doctor", "train", "calibrations"):
         assert f"\n  {command} " in out
 
 

@@ -10,7 +10,7 @@ import pytest
 from app.errors import InvalidInput
 from app.evaluation.metrics import paired_bootstrap
 from app.generation.abstention import sigmoid
-from app.generation.calibration_job import check_enough, judged
+from app.generation.calibration_job import drawn, judged
 from app.generation.collection_calibration import (
     MIN_EACH,
     MIN_RATED,
@@ -19,10 +19,12 @@ from app.generation.collection_calibration import (
     Rated,
     brier,
     correction_of,
-    cross_validated,
     fit_correction,
+    held_out,
     log_loss,
 )
+from app.generation.rated_questions import RatedQuestions, rated_questions
+from app.index.calibrations import GivenAnswer
 
 
 def collection(
@@ -118,20 +120,60 @@ def test_no_answer_is_judged_by_a_correction_that_knew_its_question() -> None:
     # one question, rated a hundred times as wrong, in two spellings: it must not vouch for itself
     rated = [Rated(" Same  Question", 0.9, False), Rated("same question", 0.9, False)] * 50
     rated += [Rated(str(n), 0.9, True) for n in range(100)]
-    before, after = cross_validated(rated, 0, None)
-    assert len(before) == len(after) == 200
-    missed = [own for shipped, own in zip(before, after, strict=True) if shipped > 1]
+    held = held_out(rated, 0, None)
+    assert len(held) == 200
+    missed = [log_loss(own, right=False) for each, shipped, own in held if not each.right and shipped == 0.9]
+    assert len(missed) == 100
     assert min(missed) > -math.log(1 - 0.9) - 0.3  # hardly better than what was shipped
 
 
 def test_too_little_is_said_with_both_numbers() -> None:
-    check_enough(collection(MIN_RATED, shift=-1))
+    RatedQuestions(collection(MIN_RATED, shift=-1), 0, 0).check_enough()
     for right, wrong in ((MIN_RATED, MIN_EACH - 1), (MIN_EACH - 1, MIN_RATED), (MIN_RATED // 2, MIN_RATED // 2 - 1)):
         few = [Rated(str(n), 0.7, n < right) for n in range(right + wrong)]
         with pytest.raises(InvalidInput, match=rf"to {right} questions .* to {wrong} as not; .*needs {MIN_RATED}"):
-            check_enough(few)
+            RatedQuestions(few, 0, 0).check_enough()
     with pytest.raises(InvalidInput, match="7 more were given under an earlier calibration"):
-        check_enough([], outdated=7)
+        RatedQuestions([], 0, 7).check_enough()
+
+
+def test_what_is_still_needed_meets_both_conditions() -> None:
+    def needed(right: int, wrong: int) -> tuple[int, int, int]:
+        return RatedQuestions([Rated(str(n), 0.7, n < right) for n in range(right + wrong)], 0, 0).needed
+
+    assert needed(0, 0) == (60, 15, 15)
+    assert needed(40, 12) == (8, 0, 3)  # eight of any kind, three of them wrong
+    assert needed(100, 0) == (15, 0, 15)  # enough in all, none of them wrong
+    assert needed(45, 15) == (0, 0, 0)
+
+
+def test_a_question_is_one_case_with_the_means_of_its_rated_answers() -> None:
+    found = rated_questions(
+        [
+            GivenAnswer("Why?", 0.4, "x", 1, 0.2),
+            GivenAnswer(" why? ", 0.6, "x", 1, 0.4),
+            GivenAnswer("why?", 0.9, "x", 0, 0.9),  # nobody rated it: it says nothing
+            GivenAnswer("Who?", 0.5, "x", -2, 0.3),
+            GivenAnswer("When?", 0.5, "x", 0, 0.3),
+            GivenAnswer("What?", 0.5, "old", 1, 0.3),
+        ],
+        "x",
+    )
+    why, who = found.rated
+    assert (why.question, why.right, who.question, who.right) == ("why?", True, "who?", False)
+    assert (why.confidence, why.threshold) == (pytest.approx(0.5), pytest.approx(0.3))
+    assert (found.right, found.wrong, found.unrated, found.outdated) == (1, 1, 1, 1)
+
+
+def test_what_is_still_given_is_counted_at_each_answers_own_threshold() -> None:
+    rated = [Rated("a", 0.9, True, 0.5), Rated("b", 0.8, False, 0.5), Rated("c", 0.7, True, 0.1)]
+    assert drawn(rated, [0.9, 0.8, 0.7], lambda *_: {"n": 3}) == {
+        "n": 3,
+        "given": {"coverage": 1.0, "risk": pytest.approx(1 / 3)},
+    }
+    after = drawn(rated, [0.6, 0.4, 0.2], lambda *_: {})["given"]
+    assert after == {"coverage": pytest.approx(2 / 3), "risk": 0.0}
+    assert drawn(rated, [0.0, 0.0, 0.0], lambda *_: {})["given"] == {"coverage": 0.0, "risk": None}
 
 
 def promoted_share(count: int, runs: int = 25, **world: float) -> float:
@@ -141,7 +183,7 @@ def promoted_share(count: int, runs: int = 25, **world: float) -> float:
         return paired_bootstrap(a, b, confidence=confidence, seed=seed, resamples=400)
 
     worlds = (collection(count, seed=seed, **world) for seed in range(runs))
-    return sum(judged(rated, 1_000, None, compare).promote for rated in worlds) / runs
+    return sum(judged(held_out(rated, 1_000, None), compare).promote for rated in worlds) / runs
 
 
 def test_the_least_number_of_ratings_is_enough_for_large_errors_and_promotes_little_else() -> None:
@@ -153,11 +195,11 @@ def test_the_least_number_of_ratings_is_enough_for_large_errors_and_promotes_lit
 
 def test_a_promotion_beats_what_serves_and_not_only_what_is_shipped() -> None:
     rated = collection(300, shift=-1.5, seed=6)
-    first = judged(rated, 0, None, paired_bootstrap)
+    first = judged(held_out(rated, 0, None), paired_bootstrap)
     assert first.promote
     assert first.reason.startswith("promoted: held-out log loss ")
     assert first.figures["difference"]["high"] < 0
-    again = judged(rated, 0, fit_correction(rated, 0, "x"), paired_bootstrap)
+    again = judged(held_out(rated, 0, fit_correction(rated, 0, "x")), paired_bootstrap)
     assert not again.promote
     assert again.reason.startswith("not promoted: ")
     assert brier(rated, fit_correction(rated, 0, "x")) < brier(rated, None)

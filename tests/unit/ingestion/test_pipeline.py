@@ -130,7 +130,8 @@ def test_a_huge_document_is_embedded_in_slices_with_boundaries_between(bench: Be
     snapshot = bench.index.collection(1).snapshot()
     stored = bench.catalog.get_document_chunks(bench.catalog.list_documents()[0][0].id)
     expected = FakeEncoder().encode_passages([Chunk(0, c.text, 0, 1).embedding_text("big") for c in stored])
-    slots = snapshot.slots_of([(chunk.version_id, chunk.ordinal) for chunk in stored])
+    slots = list(range(len(stored)))
+    assert snapshot.locate(slots) == [(chunk.version_id, chunk.ordinal) for chunk in stored]
     assert (snapshot.vectors(slots) == expected).all(), "vectors are back in the order of their chunks"
 
 

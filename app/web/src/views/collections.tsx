@@ -1,40 +1,24 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { apiKey, call } from "../api";
+import type { Calibration } from "../calibration";
 import { chosenCollections, routesChoose } from "../options";
-import { go } from "../router";
+import { useLoaded } from "../loading";
+import { go, href } from "../router";
 import { useStore } from "../store";
 import { useWords } from "../text";
 import { Dialog, ErrorNote, Field, IconButton } from "../ui";
 import { changed } from "../uploads";
 import type { Collection } from "../wire";
+import { CalibrationView } from "./calibration";
 
 /** The collections of the server, read again whenever documents changed; null until the first answer. */
 export function useCollections(): { collections: Collection[] | null; error: unknown } {
-  const [collections, setCollections] = useState<Collection[] | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const version = useStore(changed);
-  const key = useStore(apiKey);
-  const [tick, setTick] = useState(0);
-  useEffect(() => {
-    const controller = new AbortController();
-    let timer = 0;
-    call<{ data: Collection[] }>("GET", "/v1/collections", undefined, controller.signal)
-      .then(({ data }) => {
-        setCollections(data);
-        setError(null);
-      })
-      .catch((problem: unknown) => {
-        if (controller.signal.aborted) return;
-        setError(problem);
-        timer = window.setTimeout(() => setTick((count) => count + 1), 2_000); // the server may still be starting
-      });
-    return () => {
-      controller.abort();
-      clearTimeout(timer);
-    };
-  }, [version, key, tick]);
-  return { collections, error };
+  const { value, error } = useLoaded(
+    (signal) => call<{ data: Collection[] }>("GET", "/v1/collections", undefined, signal),
+    [useStore(changed)],
+  );
+  return { collections: value?.data ?? null, error };
 }
 
 /** Whether routes are declared that could choose where to ask; null until the server said so. */
@@ -51,9 +35,25 @@ export function useRoutes(): boolean | null {
   return declared;
 }
 
-export function CollectionsView(): JSX.Element {
+/** Which calibration of its own serves each collection; empty until the server said so, and where it would not. */
+function useServing(): { [collection: string]: Calibration } {
+  const { value } = useLoaded(
+    (signal) => call<{ data: Calibration[] }>("GET", "/v1/calibrations", undefined, signal),
+    [useStore(changed)],
+  );
+  const own = (value?.data ?? []).filter((one) => one.collection !== null && one.active && !one.outdated);
+  return Object.fromEntries(own.map((one) => [one.collection ?? "", one]));
+}
+
+/** All collections, or one collection's calibration where the address names it. */
+export function CollectionsView({ id }: { id: string }): JSX.Element {
+  return id === "" ? <AllCollections /> : <CalibrationView key={id} collection={id} />;
+}
+
+function AllCollections(): JSX.Element {
   const { t } = useWords();
   const { collections, error } = useCollections();
+  const serving = useServing();
   const [doomed, setDoomed] = useState<Collection | null>(null);
   const [said, say] = useState("");
   return (
@@ -67,7 +67,7 @@ export function CollectionsView(): JSX.Element {
       {collections === null && !error ? <p class="faint">{t("app.loading")}</p> : null}
       <ul class="cards">
         {collections?.map((one) => (
-          <Card key={one.name} collection={one} onDelete={() => setDoomed(one)} />
+          <Card key={one.name} collection={one} serving={serving[one.name] ?? null} onDelete={() => setDoomed(one)} />
         ))}
       </ul>
       <NewCollection onCreated={(name) => say(t("collections.created", { name }))} />
@@ -86,8 +86,9 @@ export function CollectionsView(): JSX.Element {
   );
 }
 
-function Card({ collection, onDelete }: { collection: Collection; onDelete: () => void }): JSX.Element {
+function Card(props: { collection: Collection; serving: Calibration | null; onDelete: () => void }): JSX.Element {
   const { t, number, bytes } = useWords();
+  const { collection, serving, onDelete } = props;
   const failed = collection.by_status?.failed ?? 0;
   return (
     <li class="card">
@@ -115,6 +116,10 @@ function Card({ collection, onDelete }: { collection: Collection; onDelete: () =
           <dt>{t("collections.generation")}</dt>
         </div>
       </dl>
+      <a class="small" href={href("collections", collection.name)}>
+        {serving ? t("collections.ownConfidence", { n: serving.number }) : t("collections.confidence")}
+        <span class="hidden">: {collection.name}</span>
+      </a>
       <div class="row">
         <span class="small faint">
           {bytes(collection.bytes)}

@@ -1,53 +1,22 @@
 import type { JSX } from "preact";
-import { useCallback, useEffect, useState } from "preact/hooks";
-import { apiKey, call, events } from "../api";
+import { useEffect, useState } from "preact/hooks";
+import { call, events } from "../api";
 import { LATENCY, measuredOf, type Evaluation, type Measured } from "../evaluation";
+import { useLoaded } from "../loading";
 import { go } from "../router";
-import { useStore } from "../store";
 import { useWords, type MessageKey } from "../text";
 import { Empty, ErrorNote } from "../ui";
 import type { Job } from "../wire";
 import { NewEvaluation } from "./evaluation-form";
 import { BarPlot, DifferencePlot, RiskPlot } from "./plots";
 
-const RETRY_MS = 2_000;
-
-interface Listed {
-  all: Evaluation[] | null;
-  error: unknown;
-  reload: () => void;
-}
-
-function useEvaluations(): Listed {
-  const [all, setAll] = useState<Evaluation[] | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [tick, setTick] = useState(0);
-  const key = useStore(apiKey);
-  const reload = useCallback(() => setTick((count) => count + 1), []);
-  useEffect(() => {
-    const controller = new AbortController();
-    let timer = 0;
-    call<{ data: Evaluation[] }>("GET", "/v1/evaluations?limit=100", undefined, controller.signal)
-      .then(({ data }) => {
-        setAll(data);
-        setError(null);
-      })
-      .catch((problem: unknown) => {
-        if (controller.signal.aborted) return;
-        setError(problem);
-        timer = window.setTimeout(reload, RETRY_MS); // the server may still be starting
-      });
-    return () => {
-      controller.abort();
-      clearTimeout(timer);
-    };
-  }, [tick, key]);
-  return { all, error, reload };
+function list(signal: AbortSignal): Promise<Evaluation[]> {
+  return call<{ data: Evaluation[] }>("GET", "/v1/evaluations?limit=100", undefined, signal).then(({ data }) => data);
 }
 
 export function EvaluationsView({ id }: { id: string }): JSX.Element {
   const { t } = useWords();
-  const { all, error, reload } = useEvaluations();
+  const { value: all, error, reload } = useLoaded(list, []);
   const chosen = id || (all?.[0]?.id ?? "");
   return (
     <div class="evaluations">

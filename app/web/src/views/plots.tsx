@@ -12,7 +12,7 @@ interface Sizes {
 }
 
 /** Widths in pixels: a phone shows whole plots, without scrolling sideways, and letters as large as elsewhere. */
-function sizes(): Sizes {
+export function sizes(): Sizes {
   return innerWidth < 640 ? { name: 136, plot: 154, forest: 210, width: 346 } : { name: 150, plot: 420, forest: 360, width: 460 };
 }
 
@@ -74,11 +74,15 @@ export function BarPlot(props: { title: string; rows: Measured[]; of: (row: Meas
 
 type T = ReturnType<typeof useWords>["t"];
 
-function names(rows: Measured[], t: T): string[] {
+interface Named {
+  name: string;
+}
+
+function names(rows: Named[], t: T): string[] {
   return rows.map((row, place) => row.name || t("evaluations.setting", { n: place + 1 }));
 }
 
-function Legend({ rows }: { rows: Measured[] }): JSX.Element | null {
+export function Legend({ rows }: { rows: Named[] }): JSX.Element | null {
   const { t } = useWords();
   if (rows.length < 2) return null;
   return (
@@ -93,11 +97,11 @@ function Legend({ rows }: { rows: Measured[] }): JSX.Element | null {
   );
 }
 
-function Table(props: { caption: string; head: string[]; children: string[][] }): JSX.Element {
+export function Table(props: { caption: string; head: string[]; children: string[][]; summary?: string }): JSX.Element {
   const { t } = useWords();
   return (
     <details>
-      <summary>{t("trace.table")}</summary>
+      <summary>{props.summary ?? t("trace.table")}</summary>
       <div class="table-scroll" tabIndex={0} role="region" aria-label={props.caption}>
         <table>
           <thead>
@@ -125,9 +129,16 @@ function Table(props: { caption: string; head: string[]; children: string[][] })
 const HEIGHT = 240;
 const MARGIN = 44;
 
+interface Curve extends Named {
+  risk: { coverage: number; risk: number }[];
+  /** Where the threshold cuts today. */
+  at?: { coverage: number; risk: number | null };
+}
+
 /** Risk over coverage: how many answers are wrong as more questions are answered. */
-export function RiskPlot({ rows }: { rows: Measured[] }): JSX.Element | null {
+export function RiskPlot(props: { rows: Curve[]; title?: string; help?: string; across?: string }): JSX.Element | null {
   const { t, number } = useWords();
+  const { rows, title = t("evaluations.risk"), across = t("evaluations.riskX") } = props;
   const drawn = rows.filter((row) => row.risk.length > 1);
   if (drawn.length === 0) return null;
   const { width } = sizes();
@@ -136,8 +147,9 @@ export function RiskPlot({ rows }: { rows: Measured[] }): JSX.Element | null {
   const y = (risk: number): number => HEIGHT - MARGIN - (risk / most) * (HEIGHT - MARGIN - 14);
   return (
     <figure class="plot">
-      <figcaption>{t("evaluations.risk")}</figcaption>
-      <div class="chart-scroll" tabIndex={0} role="region" aria-label={t("evaluations.risk")}>
+      <figcaption>{title}</figcaption>
+      {props.help ? <p class="small faint">{props.help}</p> : null}
+      <div class="chart-scroll" tabIndex={0} role="region" aria-label={title}>
         <svg width={width} height={HEIGHT} viewBox={`0 0 ${width} ${HEIGHT}`} aria-hidden="true">
           <line class="grid" x1={x(0)} x2={x(1)} y1={y(0)} y2={y(0)} />
           <line class="grid" x1={x(0)} x2={x(0)} y1={y(0)} y2={y(most)} />
@@ -150,7 +162,7 @@ export function RiskPlot({ rows }: { rows: Measured[] }): JSX.Element | null {
             {number(most, 2)}
           </text>
           <text class="axis" x={x(0.5)} y={HEIGHT - 8} text-anchor="middle">
-            {t("evaluations.riskX")}
+            {across}
           </text>
           <text class="axis" x={x(0) + 8} y={16}>
             {t("evaluations.riskY")}
@@ -162,11 +174,23 @@ export function RiskPlot({ rows }: { rows: Measured[] }): JSX.Element | null {
               points={row.risk.map((point) => `${x(point.coverage)},${y(point.risk)}`).join(" ")}
             />
           ))}
+          {drawn.map((row) =>
+            row.at && row.at.risk !== null ? (
+              <g key={rows.indexOf(row)} class={`series series-${rows.indexOf(row) % 6}`}>
+                <circle class="cut" cx={x(row.at.coverage)} cy={y(row.at.risk)} r="6" />
+              </g>
+            ) : null,
+          )}
         </svg>
       </div>
       <Legend rows={rows} />
       {drawn.map((row) => (
-        <Table key={rows.indexOf(row)} caption={`${t("evaluations.risk")} ${row.name}`} head={[t("evaluations.riskX"), t("evaluations.riskY")]}>
+        <Table
+          key={rows.indexOf(row)}
+          caption={`${title} ${row.name}`}
+          summary={drawn.length > 1 ? `${t("trace.table")}: ${row.name}` : undefined}
+          head={[across, t("evaluations.riskY")]}
+        >
           {row.risk.map((point) => [number(point.coverage, 3), number(point.risk, 3)])}
         </Table>
       ))}

@@ -177,8 +177,16 @@ export function RankChart(props: {
   );
 }
 
+/** A passage's words on one line, without the marks that make Markdown's headings, lists, quotes and front matter. */
+function plainWords(text: string): string {
+  return text
+    .replace(/^\s*(?:#{1,6}\s+|>\s+|[-*+]\s+|-{3,}|={3,})/gm, " ")
+    .replace(/\s+/g, " ")
+    .trim();
+}
+
 function labelOf(hit: Hit, most: number): string {
   const page = hit.page !== null ? ` p. ${hit.page}` : "";
-  const words = `${hit.title}${page}: ${hit.text.replace(/\s+/g, " ")}`;
+  const words = `${hit.title}${page}: ${plainWords(hit.text)}`;
   return words.length > most ? `${words.slice(0, most - 1)}…` : words;
 }

@@ -172,6 +172,7 @@ function Footer({ turn, answer }: { turn: Turn; answer: Answer }): JSX.Element {
     }
   };
   const total = answer.timings_ms.total ?? 0;
+  const asked = Object.keys(answer.collection_generation);
   return (
     <footer class="answer-foot">
       <IconButton
@@ -206,7 +207,8 @@ function Footer({ turn, answer }: { turn: Turn; answer: Answer }): JSX.Element {
       </span>
       {turn.rating !== 0 ? (
         <p class="small faint full" role="status">
-          {t("ask.thanks")}
+          {t("ask.thanks")}{" "}
+          {asked.length === 1 ? <a href={href("collections", asked[0])}>{t("calibration.title", { name: asked[0] ?? "" })}</a> : null}
         </p>
       ) : null}
       {error ? <ErrorNote error={error} /> : null}

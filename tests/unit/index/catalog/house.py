@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.index.catalog import Catalog
-from app.index.records import NewDocument
+from app.index.records import NewDocument, SubmittedDocument
 from app.types import Chunk, LoadedDocument, PageSpan
 
 ROOT = Path(__file__).parents[4]
@@ -38,6 +38,10 @@ def digest(text: str) -> str:
 def new(text: str, document_id: str | None = None, **given: Any) -> NewDocument:
     fields: dict[str, Any] = {"media_type": "text/plain", "filename": None, "title": None, "source_url": None}
     return NewDocument(sha256=digest(text), bytes=len(text.encode()), document_id=document_id, **(fields | given))
+
+
+def submit_one(catalog: Catalog, text: str, document_id: str | None = None, **given: Any) -> SubmittedDocument:
+    return catalog.submit("default", [new(text, document_id, **given)])[1][0]
 
 
 def sentences(text: str) -> list[Chunk]:

@@ -210,12 +210,3 @@ class TestAnswers:
             catalog.get_answer("b")
         with pytest.raises(InvalidInput, match="body"):
             catalog.save_answer("c", "q", {"score": float("nan")})
-
-    def test_old_ones_are_forgotten(self, catalog: Catalog, clock: Any) -> None:
-        catalog.save_answer("old", "q", {})
-        catalog.add_feedback("old", 1)
-        later = clock.advance(60)
-        catalog.save_answer("new", "q", {})
-        assert catalog.forget_answers(later) == 1
-        assert catalog.get_answer("new") == {}
-        assert catalog.list_feedback() == ([], None)
