@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import IntegrityError
+from app.generation.table_cells import row_of
 from app.index.analysis import sentence_spans
 from app.index.languages import detect_language
 from app.types import Citation, Generated, Passage, PassageSpan, Prompt
@@ -98,7 +99,11 @@ def _written(generated: Generated, prompt: Prompt, texts: Mapping[int, str]) -> 
 
 
 def quote_span(passage: Passage, span: PassageSpan) -> PassageSpan:
-    """The sentence (or run of sentences) of the passage that holds the span, cut to `MAX_QUOTE_CHARS` around it."""
+    """The sentence (or run of sentences) of the passage that holds the span, cut to `MAX_QUOTE_CHARS` around it; of a
+    table its row."""
+    row = row_of(passage.text, span)
+    if row is not None and row.char_end - row.char_start <= MAX_QUOTE_CHARS:
+        return row
     covering = [
         (start, end) for start, end in sentence_spans(passage.text) if start < span.char_end and end > span.char_start
     ]

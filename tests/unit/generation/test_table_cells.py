@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.generation.table_cells import asked_cells, table_rows
+from app.generation.table_cells import asked_cells, row_of, table_rows
+from app.types import PassageSpan
 
 FERRIES = (
     "Ferries of the Nordmark line\n\n"
@@ -58,3 +59,14 @@ def test_rows_know_their_characters_and_prose_is_no_row() -> None:
     assert [c.header for c in rows[0]] == ["Ship", "Built", "Passengers", "Home port"]
     assert list(table_rows("")) == []
     assert list(table_rows("Dear all: the meeting is at 9; bring tea.")) == []
+
+
+def test_the_row_around_a_cell_is_a_statement_of_its_own() -> None:
+    start = FERRIES.index("1,150")
+    row = row_of(FERRIES, PassageSpan(0, start, start + 5))
+    assert row is not None
+    assert FERRIES[row.char_start : row.char_end] == (
+        "Ship: Stella Borealis; Built: 2004; Passengers: 1,150; Home port: Hirtshals"
+    )
+    assert row_of(FERRIES, PassageSpan(0, 0, 7)) is None  # the title
+    assert row_of(FERRIES, PassageSpan(0, start, FERRIES.index("640"))) is None  # two rows

@@ -71,3 +71,34 @@ def test_a_column_by_its_header_its_rows_and_its_title() -> None:
         "Oakhurst Bolts",
     ]
     assert listed_texts("Which suppliers are in Denby?", ROWS) == ["Oakhurst", "Velde"]
+    assert listed_texts("Which cities are in the table?", ROWS) == ["Lornay", "Denby"]
+
+
+def test_the_rows_of_a_table_that_was_cut_are_one_column_and_each_row_is_its_citation() -> None:
+    first, *others = (passage_of(1, row, "Suppliers") for row in ROWS.splitlines())
+    found = listed("Which suppliers are in Denby?", [first, *others])
+    assert found is not None
+    texts = [row.text for row in (first, *others)]
+    assert [texts[s.passage][s.char_start : s.char_end] for s in found.spans] == ["Oakhurst", "Velde"]
+    cited = [item.said[0] for item in found.items]
+    assert [texts[s.passage][s.char_start : s.char_end] for s in cited] == texts[1:]
+
+
+def test_of_tables_with_the_same_columns_the_one_whose_title_is_asked_for_counts() -> None:
+    ours, theirs = (
+        passage_of(1, ROWS, "Torvik suppliers"),
+        passage_of(2, ROWS.replace("Velde", "Moss"), "Bolt suppliers"),
+    )
+    found = listed("Which suppliers does Torvik have?", [theirs, ours])
+    assert found is not None
+    assert {span.passage for span in found.spans} == {1}
+
+
+def test_points_of_two_documents_are_one_list_and_a_point_said_twice_has_both_citations() -> None:
+    more = "What to bring to the camp, too:\n- a torch\n- a map"
+    found = listed("What should I bring to the camp?", [passage_of(1, POINTS), passage_of(2, more)])
+    assert found is not None
+    texts = [POINTS, more]
+    words = [texts[s.passage][s.char_start : s.char_end] for s in found.spans]
+    assert words == ["a sleeping bag", "rubber boots", "a torch", "a map"]
+    assert [len(item.said) for item in found.items] == [1, 1, 2, 1]

@@ -97,3 +97,40 @@ def test_chinese() -> None:
 def test_a_marked_heading_is_no_sentence() -> None:
     text = "# Acme annual report 2023\n\nAcme makes paper, ink and glue in Lyon."
     assert [each.text for each in candidates_of([passage_of(1, text)])] == ["Acme makes paper, ink and glue in Lyon."]
+
+
+OFFICES = (
+    passage_of(1, "Acme opened an office in Berlin in 2018. The mayor cut the ribbon.", "News 2018"),
+    passage_of(2, "In 2019 Acme's office in Lyon was opened.", "News 2019"),
+    passage_of(3, "Marlowe opened an office in Madrid.", "Marlowe"),
+    passage_of(4, "Acme has offices in Berlin and Oslo.", "Acme at a glance"),
+)
+VELDA = (
+    passage_of(1, "Velda was founded in Hamre in 1971. It began with three looms.", "Velda, history"),
+    passage_of(2, "Velda is a weaver of wool cloth. The company was established in Hamre in 1971.", "Velda, profile"),
+    passage_of(3, "Velda's revenue in 2023 was 31 million crowns.", "Velda, figures"),
+)
+
+
+def test_a_paragraph_draws_on_every_document_that_has_something_to_say() -> None:
+    prompt = prompt_of("Tell me about Acme's offices", *OFFICES)
+    texts, _ = quoted(prompt)
+    assert sorted(texts) == [
+        "Acme has offices in Berlin and Oslo.",
+        "Acme opened an office in Berlin in 2018.",
+        "In 2019 Acme's office in Lyon was opened.",
+    ]
+
+
+def test_what_is_said_in_other_words_is_given_once_and_the_definition_comes_first() -> None:
+    texts, _ = quoted(prompt_of("Tell me about Velda", *VELDA))
+    assert texts[0] == "Velda is a weaver of wool cloth."
+    assert sum("1971" in text for text in texts) == 1
+    assert "Velda's revenue in 2023 was 31 million crowns." in texts
+
+
+def test_another_number_in_the_same_words_is_something_new() -> None:
+    old = passage_of(1, "Velda sold 410,000 metres of cloth to mills.", "2022")
+    new = passage_of(2, "Velda sold 390,000 metres of cloth to mills.", "2023")
+    texts, _ = quoted(prompt_of("Tell me about Velda's cloth", old, new))
+    assert len(texts) == 2
