@@ -2,12 +2,12 @@
 
     python -m benchmarks.abstention --data DIR [--limit 100] [--before calibration.json] [--svg FILE]
 
-The corpus is every held-out paragraph of SQuAD, XQuAD, FairytaleQA, QED and PolicyQA; each question gets the six
-passages that retrieval and reranking find. An answer is right when its F1 with an accepted answer is one half or more;
-so a question whose paragraph was left out, or was not found, is answered wrong whenever it is answered at all. The
-calibrator that ships is compared with that of `--before`, with the reader's bare probability and with the verifier's.
-`--svg` draws their risk over coverage: the share of wrong answers among those given, surest first, against the share of
-questions answered.
+The corpus is every held-out paragraph of SQuAD, XQuAD, FairytaleQA, QED, PolicyQA and BioASQ; each question gets the
+six passages that retrieval and reranking find. An answer is right when its F1 with an accepted answer is one half or
+more; so a question whose paragraph was left out, or was not found, is answered wrong whenever it is answered at all.
+The calibrator that ships is compared with that of `--before`, with the reader's bare probability and with the
+verifier's. `--svg` draws their risk over coverage: the share of wrong answers among those given, surest first,
+against the share of questions answered.
 """
 
 from __future__ import annotations

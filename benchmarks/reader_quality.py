@@ -8,10 +8,11 @@ without the one that answers. Rivals: the sentence with the highest BM25 score, 
 own encoder (start + end logit). "verifier alone" is the reader's answer with the verifier's log-odds for its
 confidence. Each system declines below its own threshold, chosen on the dev articles alone.
 
-Held out from training and tuning: three SQuAD articles, the XQuAD questions of these and nine more, PolicyQA, QED, and
-FairytaleQA's "val" stories. With `--language zh` it is the bilingual reader's turn: a tenth of the articles of CMRC
-2018 and of DRCD, and the XQuAD articles above in Chinese and across the languages; "sentence selector" is what the
-service answers with where no reader can spell the language.
+Held out from training and tuning: three SQuAD articles, the XQuAD questions of these and nine more, six policies of
+PolicyQA, a fifth of BioASQ's questions, QED, FairytaleQA's "val" stories, and a fifth of the tables that cells are
+asked of ("tables"). With `--language zh` it is the bilingual reader's turn: a tenth of the articles of CMRC 2018 and
+of DRCD, and the XQuAD articles above in Chinese and across the languages; "sentence selector" is what the service
+answers with where no reader can spell the language.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ from app.index.analysis import analyze, sentence_spans
 from app.training.bilingual.reading import load_chinese_questions
 from app.training.reader_calibration import Case, best_threshold, prompt_of, retrieval_cases
 from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role, load_reading_questions
+from app.training.table_questions import load_tables, table_questions
 from app.types import GenerationOptions, PassageSpan, Prompt
 
 SETTINGS = ("own passage", "retrieval")
 SYSTEMS = ("reader", "extractive head", "BM25 sentence")
 SELECTOR = "sentence selector"
+ASKED_CELLS = 400
 VERIFIER = "verifier alone"
 
 
@@ -73,7 +76,7 @@ def main() -> None:
     chinese = args.language == "zh"
     folder = args.folder or (bilingual_folder() if chinese else bundled_folder())
     reader, calibration = load_reader(folder), load_calibration(folder / "calibration.json")
-    questions = load_chinese_questions(Path(args.data)) if chinese else load_reading_questions(Path(args.data))
+    questions = load_chinese_questions(Path(args.data)) if chinese else english_questions(Path(args.data))
     systems = (*SYSTEMS, SELECTOR) if chinese else (*SYSTEMS, VERIFIER)
     report: dict[str, dict[str, dict[str, float]]] = {}
     for setting in args.settings:
@@ -96,6 +99,14 @@ def main() -> None:
     print(f"\nlatency, 6 passages of about 200 tokens: {report['latency']}")
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def english_questions(data: Path) -> list[ReadingQuestion]:
+    """The reading sets, and questions about cells of held-out tables and of made-up statements."""
+    return [
+        *load_reading_questions(data),
+        *table_questions(load_tables(data, "heldout"), random.Random(0), ASKED_CELLS),
+    ]
 
 
 def cases_of(setting: str, reader: Reader, questions: Sequence[ReadingQuestion], role: Role, limit: int) -> list[Case]:

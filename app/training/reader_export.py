@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,10 +14,12 @@ from pathlib import Path
 import torch
 
 from app.training.reader import MINILM_SHA256, minilm_folder, new_reader
-from app.transformer.pointer_checkpoints import ReaderManifest, save_pointer_reader
+from app.transformer.checkpoints import WEIGHTS_NAME, sha256_of
+from app.transformer.pointer_checkpoints import ReaderManifest, load_pointer_reader, save_pointer_reader, write_sums
 from app.transformer.pointer_search import RankWeights
+from app.transformer.verifier_checkpoints import read_verifier_manifest
 
-MODEL_NAME = "attest-reader-minilm-1"
+MODEL_NAME = "attest-reader-minilm-2"
 RANK_WEIGHTS = RankWeights(start=0.5, end=1.5, length=1.0)
 
 
@@ -41,14 +47,47 @@ def export_reader(
     save_pointer_reader(model, manifest, minilm_folder() / "tokenizer.json", folder)
 
 
+def keep_verifier(folder: Path, before: Path, after: Path) -> bool:
+    """Return whether the verifier in `folder` serves with the reader `after`, and let it if it served with `before`.
+
+    It does where what it takes from a reader, the embeddings and the first blocks, is the same in both bit for bit: a
+    reader trained further with `--frozen-layers` leaves it as it was.
+
+    Args:
+        folder: of the verifier.
+        before: folder of the reader that it was trained with.
+        after: folder of another reader.
+    """
+    manifest = read_verifier_manifest(folder)
+    if manifest.reader_sha256 != sha256_of(before / WEIGHTS_NAME):
+        return False
+    shared = ("embeddings.", *(f"blocks.{layer}." for layer in range(manifest.config.shared_layers)))
+    one, other = (load_pointer_reader(reader, minilm_folder())[0].encoder.state_dict() for reader in (before, after))
+    if any(name.startswith(shared) and not torch.equal(tensor, other[name]) for name, tensor in one.items()):
+        return False
+    described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    described["reader_sha256"] = sha256_of(after / WEIGHTS_NAME)
+    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    write_sums(folder)
+    return True
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line: export, and return 0."""
+    """Command line: export, keep or drop the verifier of the reader that was there, and return 0."""
+    bundled = Path(__file__).parents[1] / "bundled"
     parser = argparse.ArgumentParser(prog="python -m app.training.reader_export", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "bundled" / "reader")
+    parser.add_argument("--out", type=Path, default=bundled / "reader")
     parser.add_argument("--null-threshold", type=float, default=0.5)
+    parser.add_argument("--verifier", type=Path, default=bundled / "verifier", help="of the reader that was there")
     arguments = parser.parse_args(argv)
-    export_reader(arguments.checkpoint, arguments.out, null_threshold=arguments.null_threshold)
+    with tempfile.TemporaryDirectory() as kept:
+        before = Path(kept) / "before"
+        if (arguments.out / WEIGHTS_NAME).is_file():
+            shutil.copytree(arguments.out, before)
+        export_reader(arguments.checkpoint, arguments.out, null_threshold=arguments.null_threshold)
+        if before.is_dir() and not keep_verifier(arguments.verifier, before, arguments.out):
+            sys.stderr.write(f"{arguments.verifier} is not of this reader: run attest train verifier\n")
     return 0
 
 

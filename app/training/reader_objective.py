@@ -25,9 +25,11 @@ class ReaderRates:
     """Peak learning rates of the parts.
 
     Words from `first_trained_id` on, token types and the embeddings' norm are trained, too; with `None` none of these.
+    The first `frozen_layers` of the encoder's blocks stay as they are: what stands on them need not be trained again.
     """
 
     first_trained_id: int | None = None
+    frozen_layers: int = 0
     encoder_lr: float = 1e-4
     decoder_lr: float = 3e-4
     word_lr: float = 5e-4
@@ -74,6 +76,8 @@ class ReaderObjective:
         first = rates.first_trained_id
         embeddings.requires_grad_(first is not None)
         embeddings.position.weight.requires_grad_(False)
+        for block in list(model.encoder.blocks)[: rates.frozen_layers]:
+            block.requires_grad_(False)
         if first is not None:
             kept = functools.partial(_without_rows, number=first)
             embeddings.word.weight.register_hook(kept)  # type: ignore[no-untyped-call]

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 
 from app.training.distractors import find_distractors
 from app.training.reading_sets import ReadingQuestion
+from app.training.sentence_pairs import SENTENCE_PAIRS
+from app.training.verifier.perturb import entities, perturbed, plain_words
 from app.transformer.pointer_rows import SourceRow, SpecialIds, build_row, room_for_passage
 from app.transformer.tokenizers import TextTokenizer, TokenizedText
 
+SENTENCE_SETS = frozenset({"qamr_sentence", SENTENCE_PAIRS})
+"""Whose questions come with one sentence: passages are joined for them."""
+_ANSWERED_ANYWHERE = frozenset({"policyqa"})
+"""Whose questions other passages of the collection may answer as well: nothing says which do not."""
 _MAX_OCCURRENCES = 16
 _MAX_HEADING_TOKENS = 24
 _MAX_QUESTION_TOKENS = 64
@@ -37,7 +43,8 @@ class MixtureOptions:
 
     `negative_share` of the answerable questions are asked of a passage that does not answer them; `group_share` of all
     are asked of `group_sizes` passages at once, `goldless_share` of these without the one that answers;
-    `heading_share` of the rows carry their title; `sentence_questions` short ones are drawn per pass, and of a
+    `perturbed_share` of the questions about one sentence are changed so that it does not answer them any more;
+    `heading_share` of the rows carry their title; `sentence_questions` of QAMR are drawn per pass, and of a
     collection in `draws` only as many as it says; `show_matches` as in `build_row`.
     """
 
@@ -45,6 +52,7 @@ class MixtureOptions:
     group_share: float = 0.18
     group_sizes: tuple[int, ...] = (2, 3)
     goldless_share: float = 0.2
+    perturbed_share: float = 0.08
     heading_share: float = 0.6
     sentence_questions: int = 7000
     joined_sentences: tuple[int, ...] = (1, 2, 4, 6)
@@ -75,19 +83,19 @@ class ExampleBuilder:
             self._cache[text] = tokens
         whole = [q for q in self.questions if q.collection != "qamr_sentence"]
         self._distractors = find_distractors(whole, lambda text: self._tokens(text).ids)
+        sentences = [q.question for q in self.questions if q.collection in SENTENCE_SETS]
+        self._names = sorted({name for question in sentences for name in entities(question)})
+        self._words = sorted({word for question in sentences for word in plain_words(question)})
 
     def one_pass(self, rng: random.Random) -> list[ReadingExample]:
         """Return one shuffled pass over the questions, drawn anew each time."""
-        sentences = [q for q in self.questions if q.collection == "qamr_sentence"]
-        rest = [q for q in self.questions if q.collection != "qamr_sentence"]
-        drawn = rng.sample(sentences, min(self.options.sentence_questions, len(sentences)))
-        for collection, number in self.options.draws:
-            members = [q for q in rest if q.collection == collection]
-            rest = [q for q in rest if q.collection != collection]
-            rest += rng.sample(members, min(number, len(members)))
-        pool = sorted({q.context for q in sentences})
-        examples: list[ReadingExample | None] = [self.mixed(q, rng) for q in rest]
-        examples += [self._joined(q, pool, rng) for q in drawn]
+        draws = {"qamr_sentence": self.options.sentence_questions, **dict(self.options.draws)}
+        drawn: list[ReadingQuestion] = []
+        for collection in dict.fromkeys(q.collection for q in self.questions):
+            members = [q for q in self.questions if q.collection == collection]
+            drawn += rng.sample(members, min(draws.get(collection, len(members)), len(members)))
+        pool = sorted({q.context for q in self.questions if q.collection == "qamr_sentence"})
+        examples = [self._joined(q, pool, rng) if q.collection in SENTENCE_SETS else self.mixed(q, rng) for q in drawn]
         kept = [example for example in examples if example is not None]
         rng.shuffle(kept)
         return kept
@@ -95,7 +103,7 @@ class ExampleBuilder:
     def mixed(self, q: ReadingQuestion, rng: random.Random) -> ReadingExample | None:
         """Return one example of `q`: alone, among distractors, or with a passage that does not answer it."""
         options = self.options
-        others = self._distractors[q.id]
+        others = [] if q.collection in _ANSWERED_ANYWHERE else self._distractors[q.id]
         if rng.random() < options.group_share and others:
             size = min(rng.choice(options.group_sizes), len(others) + 1)
             contexts = rng.sample(others, size - 1)
@@ -146,17 +154,26 @@ class ExampleBuilder:
         return ReadingExample(tuple(rows), tuple(candidates[:_MAX_OCCURRENCES]))
 
     def _joined(self, q: ReadingQuestion, pool: Sequence[str], rng: random.Random) -> ReadingExample | None:
-        """A one-sentence question inside a passage of several unrelated sentences, or without its own sentence."""
-        sentences = rng.sample(pool, min(len(pool), rng.choice(self.options.joined_sentences)))
-        answered = rng.random() >= self.options.negative_share
-        if answered:
+        """A one-sentence question over several sentences, its own among them or not, or changed so that none answers.
+
+        A question of QAMR stands among unrelated sentences of `pool`, another one among those most like its own.
+        """
+        others = self._distractors.get(q.id, pool)
+        sentences = rng.sample(others, min(len(others), rng.choice(self.options.joined_sentences)))
+        changed = None
+        if rng.random() < self.options.perturbed_share:
+            names = rng.sample(self._names, min(4, len(self._names)))
+            changed = perturbed(q.question, q.context, rng, names=names, words=self._words)
+        held = changed is not None or rng.random() >= self.options.negative_share
+        if held and sentences:
             sentences[rng.randrange(len(sentences))] = q.context
-        elif q.context in sentences:
+        elif q.context in sentences or not (held or sentences):
             return None
-        context = " ".join(dict.fromkeys(sentences))
-        joined = ReadingQuestion(q.id, q.collection, q.role, "", q.question, context, q.answers)
+        context = " ".join(dict.fromkeys(sentences)) or q.context
+        answers = q.answers if changed is None else ()
+        joined = ReadingQuestion(q.id, q.collection, q.role, "", changed or q.question, context, answers)
         self._cache[context] = self._tokenizer.encode([context])[0]
-        example = self.build(joined, [context], rng, answers=None if answered else ())
+        example = self.build(joined, [context], rng, answers=None if held else ())
         del self._cache[context]
         return example
 

@@ -19,8 +19,9 @@ from app.errors import Unavailable
 Role = Literal["train", "dev", "heldout"]
 
 SQUAD_FAMILY = ("squad2_dev_half", "xquad_en_zh")
-TRAINING_SETS = (*SQUAD_FAMILY, "nq_oracle", "fairytaleqa", "tatqa", "qamr_sentence")
-HELD_OUT_SETS = ("policyqa", "qed_extra")
+TRAINING_SETS = (*SQUAD_FAMILY, "nq_oracle", "fairytaleqa", "tatqa", "policyqa", "qamr_sentence")
+HELD_OUT_SETS = ("qed_extra",)
+BIOMEDICAL_SET = "bioasq"
 CHINESE_SETS = ("cmrc2018", "drcd")
 CROSS_LINGUAL_SET = "xquad_cross_en_zh"
 _HELD_OUT_BUCKETS, _DEV_BUCKETS = range(20), range(28, 34)
@@ -97,7 +98,8 @@ def load_reading_questions(data_dir: Path) -> list[ReadingQuestion]:
     """Return all questions of the training and held-out sets without leaks between roles.
 
     Dropped: XQuAD questions that SQuAD holds too; Natural Questions rows whose question or article occurs in the
-    held-out QED set, or whose article is a held-out SQuAD one.
+    held-out QED set, or whose article is a held-out SQuAD one. PolicyQA's roles go by policy, although most of its
+    questions are asked of several.
     """
     by_set = {name: load_reading_set(data_dir, name) for name in (*TRAINING_SETS, *HELD_OUT_SETS)}
     asked = {normalised_question(q.question) for q in by_set["squad2_dev_half"]}
@@ -110,7 +112,39 @@ def load_reading_questions(data_dir: Path) -> list[ReadingQuestion]:
         for q in by_set["nq_oracle"]
         if normalised_question(q.question) not in qed_questions and q.title.lower() not in closed_titles
     ]
-    return [q for name in (*TRAINING_SETS, *HELD_OUT_SETS) for q in by_set[name]]
+    by_set[BIOMEDICAL_SET] = load_biomedical_questions(data_dir)
+    return [q for questions in by_set.values() for q in questions]
+
+
+def load_biomedical_questions(data_dir: Path) -> list[ReadingQuestion]:
+    """Return BioASQ's factoid and list questions over the first gold abstract that holds the whole answer literally.
+
+    Roles go by question, and by abstract where two questions share one.
+
+    Raises:
+        Unavailable: a file of `data_dir/ir/bioasq` is not there.
+    """
+    abstracts = {row["id"]: row["text"] for row in _lines(data_dir / "ir" / BIOMEDICAL_SET / "corpus.jsonl.gz")}
+    questions: list[ReadingQuestion] = []
+    closed: dict[str, Role] = {}
+    for row in _lines(data_dir / "ir" / BIOMEDICAL_SET / "queries.jsonl.gz"):
+        # A factoid's answers are one thing's names; a list has a list of names for each of its items.
+        items = [row["answers"]] if row["type"] == "factoid" else row["exact_answer"]
+        if row["type"] not in {"factoid", "list"} or not all(isinstance(names, list) and names for names in items):
+            continue
+        for document in row["relevant_ids"]:
+            text = abstracts.get(document, "")
+            found = [[name for name in names if name and name in text] for names in items]
+            if not text or not all(found):
+                continue
+            parts = len(found) > 1
+            role = closed.setdefault(document, _by_bucket(row["question"]))
+            answers = tuple(names[0] for names in found) if parts else tuple(found[0])
+            questions.append(
+                ReadingQuestion(row["id"], BIOMEDICAL_SET, role, "", row["question"].strip(), text, answers, parts)
+            )
+            break
+    return questions
 
 
 def _role(name: str, row: dict[str, Any]) -> Role:
@@ -119,17 +153,27 @@ def _role(name: str, row: dict[str, Any]) -> Role:
     if name in {"tatqa", "qamr_sentence"}:
         return "train"
     bucket = article_bucket(row.get("title") or row["context"])
-    if name in (*SQUAD_FAMILY, CROSS_LINGUAL_SET) and bucket in _HELD_OUT_BUCKETS:
+    if name in (*SQUAD_FAMILY, CROSS_LINGUAL_SET, "policyqa") and bucket in _HELD_OUT_BUCKETS:
         return "heldout"
     if name in CHINESE_SETS and bucket in _CHINESE_HELD_OUT_BUCKETS:
         return "heldout"
     return "dev" if bucket in _DEV_BUCKETS else "train"
 
 
+def _by_bucket(key: str) -> Role:
+    bucket = article_bucket(key)
+    return "heldout" if bucket in _HELD_OUT_BUCKETS else "dev" if bucket in _DEV_BUCKETS else "train"
+
+
 def _rows(data_dir: Path, name: str) -> Iterator[dict[str, Any]]:
-    path = data_dir / "rc" / f"{name}.jsonl.gz"
+    return _lines(data_dir / "rc" / f"{name}.jsonl.gz")
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
-        raise Unavailable(f"data file {path} is missing: give the directory that holds rc/{name}.jsonl.gz with --data")
+        raise Unavailable(
+            f"data file {path} is missing: give the directory that holds {'/'.join(path.parts[-2:])} with --data"
+        )
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)

@@ -27,7 +27,8 @@ from app.transformer.encoder import BertConfig
 from app.transformer.pointer_checkpoints import load_pointer_reader
 from app.transformer.tokenizers import TextTokenizer
 
-_WITHOUT = ("qamr_sentence", *HELD_OUT_SETS)  # single sentences, and what is held out altogether
+_WITHOUT = ("qamr_sentence", "policyqa", *HELD_OUT_SETS)
+"""Single sentences, questions that do not say whose policy they are about, and what is held out altogether."""
 _SCORED_QUESTIONS = 400
 
 

@@ -25,7 +25,7 @@ from app.transformer.encoder import BertEncoder
 from app.transformer.pointer_checkpoints import load_pointer_reader
 from app.transformer.tokenizers import TextTokenizer
 from app.transformer.writer import Writer, WriterConfig, warm_start
-from app.transformer.writer_checkpoints import WriterManifest, save_writer
+from app.transformer.writer_checkpoints import WriterManifest, load_writer, save_writer
 
 MODEL_NAME = "attest-writer-1"
 VOCABULARY_NAME = "vocabulary.json"
@@ -65,8 +65,16 @@ def reader_parts(folder: Path) -> tuple[BertEncoder, Tensor, str]:
     return encoder, encoder.embeddings.word.weight.detach(), sha256_of(folder / WEIGHTS_NAME)
 
 
-def train_writer(data_dir: Path, out_dir: Path, options: WriterTraining | None = None) -> Path:
+def train_writer(
+    data_dir: Path, out_dir: Path, options: WriterTraining | None = None, start: Path | None = None
+) -> Path:
     """Train until the budget is spent and return the path of the last checkpoint; resumes from the one in `out_dir`.
+
+    Args:
+        data_dir: holds the sets.
+        out_dir: for the checkpoint, the vocabulary and the log.
+        options: how long, how fast, on what.
+        start: folder of a writer to go on from, with its vocabulary: for a reader that was trained further.
 
     Raises:
         Unavailable: a data file or the reader is missing.
@@ -80,7 +88,11 @@ def train_writer(data_dir: Path, out_dir: Path, options: WriterTraining | None =
     pairs += [pair for pair in training if pair.origin == OWN] * (OWN_REPEATS - 1)
     out_dir.mkdir(parents=True, exist_ok=True)
     stored = out_dir / VOCABULARY_NAME
-    if not stored.is_file():  # a resumed run keeps its vocabulary
+    encoder, words, _ = reader_parts(bundled_folder())
+    earlier = None if start is None else load_writer(start, words)[0]
+    if earlier is not None:
+        stored.write_text(json.dumps(earlier.generable.tolist()), encoding="utf-8")
+    elif not stored.is_file():  # a resumed run keeps its vocabulary
         contexts = cased_contexts((q.collection, q.context) for q in questions if q.role == "train")
         stored.write_text(json.dumps(choose_vocabulary(training, contexts, tokenizer, special)), encoding="utf-8")
     generable = json.loads(stored.read_text(encoding="utf-8"))
@@ -99,10 +111,11 @@ def train_writer(data_dir: Path, out_dir: Path, options: WriterTraining | None =
                 max_written=options.sizes.max_written,
             )
         )
-    encoder, words, _ = reader_parts(bundled_folder())
     device = device_of_choice()
     model = new_writer(words, generable, options.sizes)
     warm_start(model, encoder, WARM_LAYERS[-options.sizes.decoder_layers :])
+    if earlier is not None:
+        model.load_state_dict(earlier.state_dict())
     objective = WriterObjective(
         model.to(device),
         encoder.to(device),
@@ -146,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=10.0)
+    parser.add_argument("--start", type=Path, default=None, help="folder of a writer to go on from")
     parser.add_argument("--export", type=Path, help="write the last checkpoint of --out there, without training")
     arguments = parser.parse_args(argv)
     if arguments.export is not None:
@@ -158,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         eval_minutes=arguments.eval_minutes,
     )
-    train_writer(arguments.data, arguments.out, WriterTraining(loop))
+    train_writer(arguments.data, arguments.out, WriterTraining(loop), arguments.start)
     export_writer(arguments.out, arguments.out / "writer")
     choose(["--data", str(arguments.data), "--folder", str(arguments.out / "writer")])
     lines = (arguments.out / LOG_NAME).read_text(encoding="utf-8").splitlines()

@@ -43,4 +43,15 @@ def write_sets(folder: Path, rows_by_set: dict[str, list[dict[str, Any]]]) -> Pa
         rows = rows_by_set.get(name, [row(1000 + number, title=f"Alone {number}")])
         with gzip.open(folder / "rc" / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
             file.writelines(json.dumps(one) + "\n" for one in rows)
+    if not (folder / "ir" / "bioasq").is_dir():
+        write_biomedical(folder, {}, [])
     return folder
+
+
+def write_biomedical(folder: Path, abstracts: dict[str, str], queries: list[dict[str, Any]]) -> None:
+    """Write the set of questions over abstracts, `abstracts` by id."""
+    (folder / "ir" / "bioasq").mkdir(parents=True)
+    corpus = [{"id": name, "title": "", "text": text} for name, text in abstracts.items()]
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        with gzip.open(folder / "ir" / "bioasq" / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps(one) + "\n" for one in rows)

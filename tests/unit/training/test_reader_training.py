@@ -110,6 +110,17 @@ def test_embeddings_are_frozen_and_everything_else_trains() -> None:
     assert peaks(built) == {n: 1e-4 if n.startswith("encoder.") else 3e-4 for n in every - frozen}
 
 
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_first_layers_stay_as_they_are_when_told(frozen: int) -> None:
+    built = objective(ReaderRates(frozen_layers=frozen))
+    before = {name: tensor.clone() for name, tensor in built.model.state_dict().items()}
+    built.loss([example(((0, 5), (0, 6)))])["loss"].backward()  # type: ignore[no-untyped-call]
+    built.optimizer.step()
+    moved = {name for name, tensor in built.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert any(name.startswith("encoder.blocks.0.") for name in moved) == (frozen == 0)
+    assert any(name.startswith("decoder.") for name in moved)
+
+
 def test_new_words_train_at_their_own_rate_and_old_ones_not_at_all() -> None:
     built = objective(ReaderRates(first_trained_id=12, word_lr=0.5, type_lr=0.25))
     assert peaks(built)["encoder.embeddings.word.weight"] == 0.5

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import Unavailable
-from app.training.reading_sets import load_reading_questions, load_reading_set
-from tests.unit.training.reading_rows import DEV_TITLE, HELD_OUT_TITLE, TRAIN_TITLE, row, write_sets
+from app.training.reading_sets import load_biomedical_questions, load_reading_questions, load_reading_set
+from tests.unit.training.reading_rows import DEV_TITLE, HELD_OUT_TITLE, TRAIN_TITLE, row, write_biomedical, write_sets
 
 
 def test_an_article_has_one_role_in_all_squad_sets(tmp_path: Path) -> None:
@@ -28,17 +28,43 @@ def test_an_article_has_one_role_in_all_squad_sets(tmp_path: Path) -> None:
     assert HELD_OUT_TITLE not in trained
 
 
-def test_whole_collections_and_splits_are_held_out(tmp_path: Path) -> None:
+def test_whole_collections_splits_and_policies_are_held_out(tmp_path: Path) -> None:
     folder = write_sets(
         tmp_path,
         {
-            "policyqa": [row(1)],
+            "policyqa": [row(1, title=HELD_OUT_TITLE), row(5, title=TRAIN_TITLE)],
             "qed_extra": [row(2)],
             "fairytaleqa": [row(3, split="val"), row(4, split="train")],
         },
     )
     roles = {q.id: q.role for q in load_reading_questions(folder)}
-    assert (roles["q1"], roles["q2"], roles["q3"], roles["q4"]) == ("heldout", "heldout", "heldout", "train")
+    assert [roles[f"q{n}"] for n in (1, 2, 3)] == ["heldout"] * 3
+    assert (roles["q4"], roles["q5"]) == ("train", "train")
+
+
+def test_biomedical_answers_are_found_in_their_abstracts(tmp_path: Path) -> None:
+    both = ["9", "8"]
+    write_biomedical(
+        tmp_path,
+        {"7": "Nothing of it.", "8": "Weber and Ohm found it in rats.", "9": "Ohm again."},
+        [
+            {"id": "a", "type": "factoid", "answers": ["W.", "Weber"], "question": "Who?", "relevant_ids": ["7", "8"]},
+            {
+                "id": "b",
+                "type": "list",
+                "exact_answer": [["Ohm"], ["Weber"]],
+                "question": "Both?",
+                "relevant_ids": both,
+            },
+            {"id": "c", "type": "list", "exact_answer": [["Ohm"], ["Volta"]], "question": "All?", "relevant_ids": both},
+            {"id": "d", "type": "yesno", "exact_answer": "yes", "question": "Does it?", "relevant_ids": both},
+        ],
+    )
+    first, second = load_biomedical_questions(tmp_path)
+    assert (first.id, first.answers, first.parts) == ("a", ("Weber",), False)
+    assert first.context == second.context == "Weber and Ohm found it in rats."
+    assert (second.id, second.answers, second.parts) == ("b", ("Ohm", "Weber"), True)
+    assert first.role == second.role  # one abstract, one role
 
 
 def test_repeats_and_leaks_are_dropped(tmp_path: Path) -> None:
