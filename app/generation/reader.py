@@ -20,6 +20,7 @@ from app.generation.reader_search import Found, ReadPrompt, heading_of, second_l
 from app.generation.reader_spans import Candidate, PassageRow, draw, locate, positions_of
 from app.generation.retrieval_evidence import retrieval_agreement
 from app.generation.row_encoder import RowEncoder
+from app.generation.statement_lines import asked_amounts
 from app.generation.supporting_sentence import supporting_sentence
 from app.generation.table_cells import asked_cells
 from app.generation.verifier import Verifier, verifier_for
@@ -262,7 +263,8 @@ class Reader:
             posteriors = tuple((answer.candidate.text, answer.posterior) for answer in reading.answers)
             return Found([answer.candidate for answer in reading.answers], reading.null_logprob, posteriors=posteriors)
         passages, length = read.prompt.passages, memory.readable.shape[1] // len(read.rows)
-        cells = asked_cells(read.prompt.question, [passage.text for passage in passages])
+        texts = [passage.text for passage in passages]
+        cells = [*asked_cells(read.prompt.question, texts), *asked_amounts(read.prompt.question, texts)]
         paths = [path for cell in cells if (path := positions_of(cell, read.rows, length))]
         searched = search(
             self._model,

@@ -46,6 +46,14 @@ _EXPLAIN = re.compile(
     re.IGNORECASE,
 )
 _HOW_MUCH = re.compile(r"^how\s+(?:many|much|old|long|far|tall|often|large|big|high|wide|deep|fast|heavy)\b", re.I)
+_AMOUNTS = re.compile(
+    r"^what\s+(?:are|were)\b(?=.*\b(?:in|for|at|on|during|of)\s+(?:\w+\s+){0,4}?(?:(?:19|20)\d\d|q[1-4]|quarter|months|year)\b"
+    r"|.*\b(?:total|net|gross|operating|annual|quarterly)\b)"
+    r".*\b(?:sales|revenues|earnings|expenses|expenditures|costs|profits|losses|proceeds|takings|receivables|payables|wages"
+    r"|cash\s+flows|cash\s+equivalents|assets|liabilities|inventories|dividends|savings|receipts|debts)\b",
+    re.IGNORECASE,
+)
+"""Plurals that are one amount, told from things by a period or by a word of accounts."""
 _COLLECTIVE = r"people|men|women|children|criteria|phenomena|media|police|data|mice|feet|teeth|species|series"
 _AUXILIARY = r"(?:do|does|did|is|are|was|were|has|have|had|can|could|will|would|must|may|might|should|shall)"
 _PLURAL = rf"(?:(?:{_COLLECTIVE})|(?!(?:\w*(?:ss|us|is)|was|does|has|its|news|always|perhaps|goes)\b)\w+s)"
@@ -80,7 +88,7 @@ def asked_of(question: str) -> Asked:
         return Asked("open", match.group().strip())
     if kind_of(plain) == "yes_no":
         return Asked("yes_no", plain.split(maxsplit=1)[0] if plain.isascii() else "吗/是否")
-    if _HOW_MUCH.match(plain):
+    if _HOW_MUCH.match(plain) or _AMOUNTS.match(plain):
         return Asked("fact", "an amount is asked for")
     if (match := _LIST.search(plain)) is not None and not _ONE_OF_THEM.search(plain):
         return Asked("list", match.group().strip())
