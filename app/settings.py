@@ -210,7 +210,7 @@ class GenerationSettings(Section):
     )
     reader: Path | None = Field(None, description="folder of reader weights; none: the bundled ones")
     verify: bool = Field(
-        True, description="the bundled verifier looks at the bundled reader's answer again: better refusals for ~20 ms"
+        True, description="the bundled verifiers look at the bundled readers' answers again: better refusals for ~20 ms"
     )
     remote: RemoteSettings = RemoteSettings()
     local: LocalSettings = LocalSettings()

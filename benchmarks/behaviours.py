@@ -1,6 +1,7 @@
 """What the service does with the hand-written behaviours: near misses, contradictions, hidden orders, lists and more.
 
-    python -m benchmarks.behaviours [--part heldout] [--kinds refusal open …] [--limit 8] [--seed 7] [--wrong 5]
+    python -m benchmarks.behaviours [--part heldout] [--kinds refusal open …] [--languages zh] [--limit 8] [--seed 7]
+        [--wrong 5]
 
 Every scenario of `app/training/behaviours` becomes a collection of its own, ingested by the worker itself; every row is
 asked through the whole pipeline with nothing but its question (and the style, where a full sentence is wanted).
@@ -28,6 +29,7 @@ from app.types import AskRequest, GenerationOptions, Message
 from benchmarks.behaviour_scores import SCORES, Outcome
 from ingestion.bootstrap import build_worker
 
+_LANGUAGES = {"en": ("en",), "zh": ("zh", "zh-Hant")}
 _TRANSLATIONS = {"step_back": "step_back", "paraphrase": "multi_query"}
 
 
@@ -35,16 +37,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=PARTS, default="heldout")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--languages", nargs="+", choices=_LANGUAGES, default=list(_LANGUAGES))
     parser.add_argument("--limit", type=int, default=8, help="rows of each kind and language; 0 for all")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--wrong", type=int, default=0, help="show as many wrong answers of each kind")
     args = parser.parse_args()
     configure_logging("WARNING")
     every = load_behaviours(args.part)
-    rows = drawn([row for row in every if row.kind in args.kinds], args.limit, args.seed)
+    asked_in = {language for name in args.languages for language in _LANGUAGES[name]}
+    rows = drawn([row for row in every if row.kind in args.kinds and row.lang in asked_in], args.limit, args.seed)
     outcomes, seconds = asked(rows, every)
     for kind in args.kinds:
-        for name, languages in (("en", ("en",)), ("zh", ("zh", "zh-Hant"))):
+        for name, languages in _LANGUAGES.items():
             of_kind = [one for one in outcomes if one.row.kind == kind and one.row.lang in languages]
             if of_kind:
                 show(f"{kind} {name}", SCORES[kind](of_kind))

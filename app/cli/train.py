@@ -31,6 +31,8 @@ def reader(
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after about this long.")] = None,
     language: Annotated[str, typer.Option(help="en, or zh for the Chinese and English one.")] = "en",
     text: Annotated[Path | None, typer.Option(help="With zh: folder with running text (zh_*.jsonl.xz).")] = None,
+    start: Annotated[Path | None, typer.Option(help="With en: folder of a reader to go on from.")] = None,
+    frozen_layers: Annotated[int, typer.Option(min=0, help="With en: first blocks that stay as they are.")] = 0,
 ) -> None:
     """Train a reader (encoder–decoder with a pointer); prints EM and F1 on development articles."""
     from app.errors import InvalidInput
@@ -39,7 +41,8 @@ def reader(
     if language == "en":
         from app.training.reader import main
 
-        _exit(main(arguments))
+        arguments += ["--start", str(start)] if start is not None else []
+        _exit(main([*arguments, "--frozen-layers", str(frozen_layers)]))
     if language != "zh":
         raise InvalidInput(f"--language {language} must be en or zh")
     if text is None:
@@ -70,11 +73,15 @@ def verifier(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoint, log and verifier.")] = Path("verifier-run"),
     minutes: Annotated[float, typer.Option(min=0.0, help="Wall-clock budget, earlier runs included.")] = 40.0,
+    language: Annotated[str, typer.Option(help="en, or zh for the Chinese and English reader's.")] = "en",
 ) -> None:
     """Train the verifier of the reader's answers; prints AUROC on development articles."""
+    from app.errors import InvalidInput
     from app.training.verifier.command import main
 
-    _exit(main(_arguments(data, out, minutes)))
+    if language not in ("en", "zh"):
+        raise InvalidInput(f"--language {language} must be en or zh")
+    _exit(main([*_arguments(data, out, minutes), "--language", language]))
 
 
 @cli.command("writer")
@@ -83,11 +90,13 @@ def writer(
     out: OutOption = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Wall-clock budget, earlier runs included.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=0, help="Stop after so many steps, too.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Folder of a writer to go on from.")] = None,
 ) -> None:
     """Train the writer (rewritten questions, full sentences) on the reader's encoder; prints its dev losses."""
     from app.training.writer.command import main
 
-    _exit(main([*_arguments(data, out, minutes), *(["--max-steps", str(max_steps)] if max_steps is not None else [])]))
+    arguments = [*_arguments(data, out, minutes), *(["--max-steps", str(max_steps)] if max_steps is not None else [])]
+    _exit(main([*arguments, *(["--start", str(start)] if start is not None else [])]))
 
 
 @cli.command("retriever-marginal")

@@ -25,7 +25,7 @@ def copying_generator(kind: Literal["reader", "sentences"], reader: Path | None,
     Args:
         kind: which of the two.
         reader: folder of the first reader's weights; None: the bundled ones.
-        verify: the verifier looks at the first reader's answers, if it belongs to it.
+        verify: each reader's verifier looks at its answers, if there is one that belongs to it.
 
     Raises:
         Unavailable: weights are missing.
@@ -35,7 +35,7 @@ def copying_generator(kind: Literal["reader", "sentences"], reader: Path | None,
         return SentenceSelector()
     readers = [Readable(load_reader(reader, verify=verify), is_latin)]
     if has_bilingual():
-        readers.append(Readable(load_reader(bilingual_folder()), is_latin_or_chinese))
+        readers.append(Readable(load_reader(bilingual_folder(), verify=verify), is_latin_or_chinese))
     return FallbackGenerator(readers, SentenceSelector())
 
 

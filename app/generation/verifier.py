@@ -69,7 +69,8 @@ class RowBuilder:
         first, last = answer[0], min(answer[1], answer[0] + room)
         low, high = _shown(claim, (first, last), room)
         ids = claim.tokens.ids[low:high]
-        return marked_row(self.special, self._marks, question, heading, ids, (first - low, last - low))
+        answered = (first - low, last - low)
+        return marked_row(self.special, self._marks, question, heading, ids, answered, show_matches=config.show_matches)
 
 
 class Verifier:
@@ -109,15 +110,16 @@ class Verifier:
         return [None if row is None else next(logits) for row in rows]
 
 
-def verifier_folder() -> Path:
-    """Return the folder of the verifier that ships with Attest."""
-    return Path(str(resources.files("app.bundled"))) / "verifier"
+def verifier_folders() -> tuple[Path, ...]:
+    """Return the folders of the verifiers that ship with Attest: of the English reader and of the bilingual one."""
+    bundled = Path(str(resources.files("app.bundled")))
+    return bundled / "verifier", bundled / "verifier_zh"
 
 
 def verifier_for(
     reader_sha256: str, encoder: BertEncoder, tokenizer: TextTokenizer, dtype: torch.dtype, *, remedy: str
 ) -> Verifier | None:
-    """Return the bundled verifier if it stands on the reader with these weights; None for another one, or without it.
+    """Return the bundled verifier that stands on the reader with these weights; None where there is none.
 
     Args:
         reader_sha256: of the reader's weights file.
@@ -129,11 +131,11 @@ def verifier_for(
     Raises:
         IntegrityError: a file is not what its checksum says.
     """
-    folder = verifier_folder()
-    if not (folder / WEIGHTS_NAME).is_file() or read_verifier_manifest(folder).reader_sha256 != reader_sha256:
-        return None
-    model, manifest = load_verifier(folder, encoder, dtype=dtype, remedy=remedy)
-    return Verifier(model, manifest.config, tokenizer, str(manifest.settings.get("name", "attest-verifier")))
+    for folder in verifier_folders():
+        if (folder / WEIGHTS_NAME).is_file() and read_verifier_manifest(folder).reader_sha256 == reader_sha256:
+            model, manifest = load_verifier(folder, encoder, dtype=dtype, remedy=remedy)
+            return Verifier(model, manifest.config, tokenizer, str(manifest.settings.get("name", "attest-verifier")))
+    return None
 
 
 def _tokens_within(tokens: TokenizedText, start: int, end: int) -> tuple[int, int] | None:

@@ -14,18 +14,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.transformer.encoder import BertConfig, BertEncoder
-from app.transformer.pointer_rows import RowTensors, SourceRow, SpecialIds, pad_rows
+from app.transformer.pointer_rows import RowTensors, SourceRow, SpecialIds, match_types, pad_rows
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierConfig:
-    """Sizes of an `AnswerVerifier`; its first `shared_layers` blocks and its embeddings are those of a reader."""
+    """Sizes of an `AnswerVerifier`; its first `shared_layers` blocks and its embeddings are those of a reader.
+
+    With `show_matches` token types tell which words of the text the question has, as that reader is told.
+    """
 
     encoder: BertConfig
     shared_layers: int = 2
     max_tokens: int = 96
     max_question_tokens: int = 40
     max_heading_tokens: int = 12
+    show_matches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +84,25 @@ def marked_row(
     heading_ids: Sequence[int],
     text_ids: Sequence[int],
     answer: tuple[int, int],
+    *,
+    show_matches: bool = False,
 ) -> MarkedRow:
-    """Return the row of a text whose tokens `answer` = `[first, last)` are marked; an empty heading has no `[SEP]`."""
+    """Return the row of a text whose tokens `answer` = `[first, last)` are marked; an empty heading has no `[SEP]`.
+
+    With `show_matches` the token types tell which tokens of the text the question has, the marks left out: see
+    `match_types`.
+    """
     first, last = answer
     head = [special.cls, *question_ids, special.sep]
     boundary = len(head)
     if heading_ids:
         head += [*heading_ids, special.sep]
     marked = [*text_ids[:first], marks.opening, *text_ids[first:last], marks.closing, *text_ids[last:]]
-    source = SourceRow([*head, *marked, special.sep], boundary, len(head), len(marked), 0)
+    types: tuple[int, ...] = ()
+    if show_matches:
+        found = match_types(question_ids, text_ids)
+        types = (*found[:first], 1, *found[first:last], 1, *found[last:])
+    source = SourceRow([*head, *marked, special.sep], boundary, len(head), len(marked), 0, types)
     return MarkedRow(source, len(head) + first)
 
 

@@ -1,4 +1,4 @@
-"""Train the verifier of the reader's answers: `attest train verifier --data DIR --minutes 40`.
+"""Train the verifier of the reader's answers: `attest train verifier --data DIR --minutes 40 [--language zh]`.
 
 First the bundled reader reads the training questions, once: its guesses are kept in `OUT/mined.jsonl`. Then the upper
 blocks of its encoder, with a head of their own, learn to tell the right ones. `OUT/verifier` is the result.
@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 
 from app.errors import Unavailable
-from app.generation.reader import bundled_folder, load_reader
+from app.generation.reader import load_reader
 from app.generation.verifier import RowBuilder
-from app.training.behaviours.loading import load_behaviours
+from app.training.behaviours.loading import Behaviour, load_behaviours
 from app.training.loop import LOG_NAME, LoopOptions, device_of_choice, run_training
-from app.training.reading_sets import load_reading_questions
-from app.training.verifier.examples import GroupBuilder, Mixture, Rows, VerifierSource
-from app.training.verifier.mining import MINED_NAME, Mined, MiningShares, mine, read_mined
+from app.training.verifier.courses import COURSES, Course
+from app.training.verifier.examples import GroupBuilder, Rows, VerifierSource, behaviour_groups
+from app.training.verifier.mining import MINED_NAME, Mined, mine, read_mined
 from app.training.verifier.objective import VerifierObjective, VerifierRates
 from app.transformer.checkpoints import WEIGHTS_NAME, sha256_of
 from app.transformer.pointer_checkpoints import TOKENIZER_NAME, read_manifest
@@ -29,26 +29,30 @@ from app.transformer.tokenizers import TextTokenizer
 from app.transformer.verifier import AnswerVerifier, VerifierConfig
 from app.transformer.verifier_checkpoints import VerifierManifest, save_verifier, verifier_on
 
-MODEL_NAME = "attest-verifier-minilm-1"
 
-
-def new_verifier(reader_folder: Path, seed: int = 0) -> tuple[AnswerVerifier, VerifierConfig]:
+def new_verifier(
+    reader_folder: Path, course: Course = COURSES["en"], seed: int = 0
+) -> tuple[AnswerVerifier, VerifierConfig]:
     """Return an untrained verifier in float32 over a copy of the reader's encoder, and its sizes."""
     torch.manual_seed(seed)
-    config = VerifierConfig(encoder=read_manifest(reader_folder).config.encoder)
-    encoder = load_reader(reader_folder, dtype=torch.float32).pointer.encoder
+    config = VerifierConfig(
+        read_manifest(reader_folder).config.encoder,
+        shared_layers=course.shared_layers,
+        show_matches=course.show_matches,
+    )
+    encoder = load_reader(reader_folder, dtype=torch.float32, verify=False).pointer.encoder
     return verifier_on(encoder, config, shared=False).float(), config
 
 
-def mined_rows(data_dir: Path, out_dir: Path, reader_folder: Path, shares: MiningShares, seed: int) -> list[Mined]:
+def mined_rows(data_dir: Path, out_dir: Path, reader_folder: Path, course: Course, seed: int) -> list[Mined]:
     """Return the reader's guesses for the training and development questions, read now or by an earlier run."""
     out_dir.mkdir(parents=True, exist_ok=True)
     return mine(
-        load_reader(reader_folder),
-        load_reading_questions(data_dir),
+        load_reader(reader_folder, verify=False),
+        course.questions(data_dir),
         data_dir,
         out_dir / MINED_NAME,
-        shares,
+        course.shares,
         seed=seed,
         report=_report,
     )
@@ -61,6 +65,9 @@ def train_verifier(
     reader_folder: Path,
     loop: LoopOptions,
     rates: VerifierRates | None = None,
+    *,
+    course: Course = COURSES["en"],
+    scored: Sequence[Behaviour] = (),
 ) -> Path:
     """Train until the budget is spent and return the path of the last checkpoint; resumes from the one in `out_dir`.
 
@@ -71,10 +78,13 @@ def train_verifier(
         reader_folder: of the reader that the verifier stands on.
         loop: how long.
         rates: how fast.
+        course: the sizes.
+        scored: refusals and their twins that are scored, too.
     """
-    model, config = new_verifier(reader_folder, loop.seed)
+    model, config = new_verifier(reader_folder, course, loop.seed)
     tokenizer = TextTokenizer(reader_folder / TOKENIZER_NAME)
     builder = RowBuilder(tokenizer, config)
+    groups = behaviour_groups(scored, course.mixture.behaviour_languages)
     objective = VerifierObjective(
         model.to(device_of_choice()),
         config.shared_layers,
@@ -83,15 +93,16 @@ def train_verifier(
         [one for one in mined if one.role == "dev"],
         rates or VerifierRates(),
         pad_id=builder.special.pad,
+        near_misses=[judged for group in groups for judged in group],
     )
     return run_training(objective, out_dir, loop)
 
 
-def export_verifier(checkpoint: Path, reader_folder: Path, folder: Path) -> None:
+def export_verifier(checkpoint: Path, reader_folder: Path, folder: Path, course: Course = COURSES["en"]) -> None:
     """Write the verifier of `checkpoint` to `folder`; it serves with the reader of `reader_folder` and no other."""
-    model, config = new_verifier(reader_folder)
+    model, config = new_verifier(reader_folder, course)
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
-    manifest = VerifierManifest(config, sha256_of(reader_folder / WEIGHTS_NAME), {"name": MODEL_NAME})
+    manifest = VerifierManifest(config, sha256_of(reader_folder / WEIGHTS_NAME), {"name": course.model_name})
     save_verifier(model, manifest, folder)
 
 
@@ -104,32 +115,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=10.0)
+    parser.add_argument("--language", choices=sorted(COURSES), default="en", help="zh: of the bilingual reader")
     parser.add_argument("--reader", type=Path, default=None, help="folder of the reader; by default the bundled one")
     parser.add_argument("--mined-only", action="store_true", help="train on what OUT/mined.jsonl holds already")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    reader_folder = arguments.reader or bundled_folder()
+    course = COURSES[arguments.language]
+    reader_folder = arguments.reader or course.reader_folder()
     if arguments.mined_only and not (arguments.out / MINED_NAME).is_file():
         raise Unavailable(f"{arguments.out / MINED_NAME} is missing: leave --mined-only out, and it will be made")
     if arguments.mined_only:
         mined = read_mined(arguments.out / MINED_NAME)
     else:
-        mined = mined_rows(arguments.data, arguments.out, reader_folder, MiningShares(), arguments.seed)
-    questions = load_reading_questions(arguments.data)
-    source = VerifierSource(
-        [one for one in mined if one.role == "train"],
-        [q for q in questions if q.collection == "qamr_sentence" and q.role == "train"],
-        load_behaviours("train", ("refusal", "sentence")),
-        Mixture(),
-    )
+        mined = mined_rows(arguments.data, arguments.out, reader_folder, course, arguments.seed)
+    told, scored = course.parted(load_behaviours("train", ("refusal", "sentence")))
+    sentences = [q for q in course.questions(arguments.data) if q.collection == "qamr_sentence" and q.role == "train"]
+    source = VerifierSource([one for one in mined if one.role == "train"], sentences, told, course.mixture)
     loop = LoopOptions(
         minutes=arguments.minutes,
         threads=arguments.threads,
         seed=arguments.seed,
         eval_minutes=arguments.eval_minutes,
     )
-    checkpoint = train_verifier(mined, source, arguments.out, reader_folder, loop)
-    export_verifier(checkpoint, reader_folder, arguments.out / "verifier")
+    checkpoint = train_verifier(mined, source, arguments.out, reader_folder, loop, course=course, scored=scored)
+    export_verifier(checkpoint, reader_folder, arguments.out / "verifier", course)
     lines = (arguments.out / LOG_NAME).read_text(encoding="utf-8").splitlines()
     scores = [line for line in lines if json.loads(line)["kind"] == "dev"][-1]
     sys.stdout.write(f"{scores}\nverifier written to {arguments.out / 'verifier'}\n")

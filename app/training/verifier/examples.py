@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.evaluation.metrics import f1, normalize_answer
+from app.evaluation.metrics import f1
 from app.generation.verifier import Claim, RowBuilder
 from app.training.behaviours.loading import Behaviour
 from app.training.reading_sets import ReadingQuestion
+from app.training.verifier.agreement import agrees, apart
 from app.training.verifier.mining import SENTENCE_PAIRS, Mined
 from app.training.verifier.perturb import entities, perturbed, plain_words
-from app.training.verifier.relations import twin
+from app.training.verifier.perturb_zh import asked_kind, content_words, is_chinese, names_of, perturbed_zh
+from app.training.verifier.relations import Language, twin
 from app.transformer.tokenizers import TextTokenizer, TokenizedText
 from app.transformer.verifier import MarkedRow
 
-RIGHT_F1 = 0.5
-"""As the calibrator counts: right from this F1 on. An answer that shares no word is wrong; the rest is unused."""
 _SURE_SENTENCE_SCORE = 0.0
 """Of the reader's best span in a sentence that is known to answer: below it the span is too doubtful to learn from."""
 
@@ -43,7 +43,8 @@ class Mixture:
     `perturbed_share` of the groups with a right answer get a question that it does not answer, `other_question_share`
     of these another question about the same text, where there is one; `heading_share` of the rows show their title;
     `wrong_per_group` is how many of the reader's own mistakes are kept at most. `twins` made-up pairs and
-    `sentence_questions` of QAMR are drawn; every behaviour row is told `behaviour_repeats` times.
+    `sentence_questions` of QAMR are drawn; every behaviour row is told `behaviour_repeats` times. The twins are made in
+    `language`, and behaviours are those of the languages `behaviour_languages`.
     """
 
     perturbed_share: float = 0.5
@@ -53,6 +54,8 @@ class Mixture:
     twins: int = 1500
     sentence_questions: int = 4000
     behaviour_repeats: int = 2
+    language: Language = "en"
+    behaviour_languages: tuple[str, ...] = ("en",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,13 @@ class GroupBuilder:
             if one.own and one.answers:
                 self._asked[one.text].append(one)
         self._mined = list(by_question.values())
-        self._names = sorted({name for one in source.mined for name in entities(one.question)})
+        names: dict[bool, set[str]] = {False: set(), True: set()}
         self._words: dict[str, list[str]] = defaultdict(list)
-        for one in source.mined:
-            self._words[one.title or one.collection].extend(plain_words(one.question))
+        for question, topic in {(one.question, one.title or one.collection): None for one in source.mined}:
+            chinese = is_chinese(question)
+            names[chinese].update(names_of(question) if chinese else entities(question))
+            self._words[topic].extend(content_words(question) if chinese else plain_words(question))
+        self._names = {chinese: sorted(found) for chinese, found in names.items()}
         self._by_sentence: dict[str, list[ReadingQuestion]] = defaultdict(list)
         for q in source.sentences:
             self._by_sentence[q.context].append(q)
@@ -91,10 +97,9 @@ class GroupBuilder:
         groups = [self._of_question(rows, rng) for rows in self._mined]
         drawn = rng.sample(self._source.sentences, min(mixture.sentence_questions, len(self._source.sentences)))
         groups += [self._of_sentence(q, rng) for q in drawn]
-        groups += [_of_twin(rng) for _ in range(mixture.twins)]
-        groups += [
-            group for _ in range(mixture.behaviour_repeats) for group in behaviour_groups(self._source.behaviours)
-        ]
+        groups += [_of_twin(rng, mixture.language) for _ in range(mixture.twins)]
+        told = behaviour_groups(self._source.behaviours, mixture.behaviour_languages)
+        groups += [group for _ in range(mixture.behaviour_repeats) for group in told]
         rng.shuffle(groups)
         return [group for group in groups if group]
 
@@ -133,12 +138,14 @@ class GroupBuilder:
         The former are well formed, so a clumsy question does not give the wrong ones away.
         """
         answer = right.text[right.start : right.end]
-        others = [one.question for one in self._asked[right.text] if _apart(answer, one.answers)]
-        alike = [question for question in others if question.split()[0] == right.question.split()[0]]
+        others = [one.question for one in self._asked[right.text] if apart(answer, one.answers)]
+        alike = [question for question in others if _asked_for(question) == _asked_for(right.question)]
         if others and rng.random() < self._source.mixture.other_question_share:
             return [replace(right, question=rng.choice(alike or others), right=False)]
-        names = rng.sample(self._names, min(4, len(self._names)))
-        question = perturbed(right.question, right.text, rng, names=names, words=self._words[topic])
+        chinese = is_chinese(right.question)
+        names = rng.sample(self._names[chinese], min(4, len(self._names[chinese])))
+        change = perturbed_zh if chinese else perturbed
+        question = change(right.question, right.text, rng, names=names, words=self._words[topic])
         return [] if question is None else [replace(right, question=question, right=False)]
 
     def _titled(self, group: Sequence[Judged], rng: random.Random) -> tuple[Judged, ...]:
@@ -161,11 +168,7 @@ def rights(one: Mined) -> list[Judged]:
             if span.score > _SURE_SENTENCE_SCORE
         ]
     places = {(span.start, span.end) for span in one.gold[:1]}
-    places |= {
-        (span.start, span.end)
-        for span in one.found
-        if one.answers and f1(one.text[span.start : span.end], one.answers) >= RIGHT_F1
-    }
+    places |= {(span.start, span.end) for span in one.found if agrees(one.text[span.start : span.end], one.answers)}
     return [_judged(one, start, end, right=True) for start, end in sorted(places)]
 
 
@@ -176,13 +179,13 @@ def wrongs(one: Mined) -> list[Judged]:
     return [
         _judged(one, span.start, span.end, right=False)
         for span in one.found
-        if not one.answers or _apart(one.text[span.start : span.end], one.answers)
+        if not one.answers or apart(one.text[span.start : span.end], one.answers)
     ]
 
 
-def behaviour_groups(behaviours: Iterable[Behaviour]) -> list[tuple[Judged, ...]]:
+def behaviour_groups(behaviours: Iterable[Behaviour], languages: Collection[str] = ("en",)) -> list[tuple[Judged, ...]]:
     """Return a group for each refusal and its twin: the tempting span is wrong for the one and right for the other."""
-    rows = [one for one in behaviours if one.kind in {"refusal", "sentence"} and one.lang == "en"]
+    rows = [one for one in behaviours if one.kind in {"refusal", "sentence"} and one.lang in languages]
     twins = {one.id: one for one in rows}
     groups = []
     for one in rows:
@@ -212,8 +215,8 @@ def _told(one: Behaviour) -> tuple[Judged, ...]:
     )
 
 
-def _of_twin(rng: random.Random) -> tuple[Judged, ...]:
-    made = twin(rng)
+def _of_twin(rng: random.Random, language: Language) -> tuple[Judged, ...]:
+    made = twin(rng, language)
     right = Judged(made.asked, "", made.text, made.start, made.end, True)
     return right, replace(right, question=made.unanswered, right=False)
 
@@ -222,10 +225,9 @@ def _judged(one: Mined, start: int, end: int, *, right: bool) -> Judged:
     return Judged(one.question, one.title, one.text, start, end, right)
 
 
-def _apart(text: str, answers: Sequence[str]) -> bool:
-    """Whether a guess shares no word with any accepted answer."""
-    words = set(normalize_answer(text).split())
-    return bool(words) and not any(words & set(normalize_answer(answer).split()) for answer in answers)
+def _asked_for(question: str) -> str:
+    """The question word: English questions begin with it."""
+    return asked_kind(question) if is_chinese(question) else question.partition(" ")[0]
 
 
 class Rows:

@@ -61,10 +61,14 @@ class Mined:
 
 @dataclass(frozen=True, slots=True)
 class MiningShares:
-    """How many questions of each set are read, all of those not named; `other_text` of them over another text, too."""
+    """How many questions of each set are read, all of those not named; `other_text` of them over another text, too.
+
+    Not so those of the sets `own_text_only`: there another text may say the same in another language.
+    """
 
     draws: tuple[tuple[str, int], ...] = (("fairytaleqa", 2400), ("tatqa", 500), ("qamr_sentence", 0))
     other_text: float = 0.4
+    own_text_only: tuple[str, ...] = ()
     sentence_pairs: int = 6000
     dev_per_set: int = 120
 
@@ -159,7 +163,7 @@ def _wanted(
     wanted = [(q, q.context, True) for q in [*chosen, *pairs]]
     wanted += [
         (q, others[q.id][0], False)
-        for q in [*(q for q in chosen if q.answers), *pairs]
+        for q in [*(q for q in chosen if q.answers and q.collection not in shares.own_text_only), *pairs]
         if rng.random() < shares.other_text and others[q.id]
     ]
     order = {"dev": 0, "train": 1, "heldout": 2}

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from app.evaluation.metrics import auroc, f1
-from app.training.verifier.examples import RIGHT_F1, GroupBuilder, Judged, Rows, rights
+from app.evaluation.metrics import auroc
+from app.training.verifier.agreement import agrees
+from app.training.verifier.examples import GroupBuilder, Judged, Rows, rights
 from app.training.verifier.mining import Mined
 from app.transformer.verifier import AnswerVerifier, MarkedRow, pad_marked
 
@@ -48,6 +49,7 @@ class VerifierObjective:
         groups: of the training rows.
         rows: makes them rows of tokens.
         dev: mined rows of development questions.
+        near_misses: answers to development questions of our own, some right and some not.
         rates: of the parts.
         pad_id: of the padding.
         batch_tokens: padded tokens of a batch.
@@ -64,11 +66,13 @@ class VerifierObjective:
         *,
         pad_id: int,
         batch_tokens: int = 2048,
+        near_misses: Sequence[Judged] = (),
     ) -> None:
         self.model = model
         self._groups = groups
         self._rows = rows
         self._dev = first_guesses(dev)
+        self._near_misses = near_misses
         self._rates = rates
         self._pad_id = pad_id
         self._batch_tokens = batch_tokens
@@ -117,7 +121,8 @@ class VerifierObjective:
         """Nothing changes on the way."""
 
     def scores(self) -> Mapping[str, float]:
-        """AUROC of the verifier, and of the reader's own score, for whether the reader's first guess is right."""
+        """AUROC of the verifier, and of the reader's own score, for whether the reader's first guess is right; that of
+        the verifier for near misses."""
         found: dict[str, float] = {}
         for name in sorted({name for name, _, _ in self._dev} | {"all"}):
             chosen = [(judged, score) for of, judged, score in self._dev if name in (of, "all")]
@@ -129,6 +134,10 @@ class VerifierObjective:
                 logits = self.judged([row for row, _, _ in pairs])
                 found[f"{name}_auroc"] = round(auroc(logits, labels), 4)
                 found[f"{name}_auroc_reader"] = round(auroc([score for _, _, score in pairs], labels), 4)
+        near = [(row, judged.right) for judged in self._near_misses if (row := self._rows.of(judged)) is not None]
+        labels = [right for _, right in near]
+        if 0 < sum(labels) < len(labels):
+            found["near_misses_auroc"] = round(auroc(self.judged([row for row, _ in near]), labels), 4)
         return found
 
     def judged(self, rows: Sequence[MarkedRow]) -> list[float]:
@@ -177,9 +186,7 @@ def first_guesses(mined: Sequence[Mined]) -> list[tuple[str, Judged, float]]:
     for one in mined:
         for span in one.found[:1]:
             told = {(right.start, right.end) for right in rights(one)} if one.own else set()
-            right = (span.start, span.end) in told or (
-                one.own and bool(one.answers) and f1(one.text[span.start : span.end], one.answers) >= RIGHT_F1
-            )
+            right = (span.start, span.end) in told or (one.own and agrees(one.text[span.start : span.end], one.answers))
             judged = Judged(one.question, one.title, one.text, span.start, span.end, right)
             guesses.append((one.collection, judged, span.score))
     return guesses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.bootstrap import build_generator
+from app.bootstrap.generators import build_generator
 from app.generation.reader import Reader, bilingual_folder, has_bilingual, load_reader, reader_name
 from app.settings import Settings
 from app.types import GenerationOptions
