@@ -13,7 +13,7 @@ from app.generation.reader_spans import Candidate
 from app.types import Passage, PassageSpan
 
 _CANDIDATES = 8
-_COVERAGE_WEIGHT = 4.0
+_COVERAGE_WEIGHT = 8.0
 """Beside a candidate's rank score (natural log): a statement is asked about in its own words."""
 
 

@@ -12,8 +12,9 @@ from app.evaluation.metrics import f1
 from app.generation.verifier import Claim, RowBuilder
 from app.training.behaviours.loading import Behaviour
 from app.training.reading_sets import ReadingQuestion
+from app.training.sentence_pairs import SENTENCE_PAIRS
 from app.training.verifier.agreement import agrees, apart
-from app.training.verifier.mining import SENTENCE_PAIRS, Mined
+from app.training.verifier.mining import Mined
 from app.training.verifier.perturb import entities, perturbed, plain_words
 from app.training.verifier.perturb_zh import asked_kind, content_words, is_chinese, names_of, perturbed_zh
 from app.training.verifier.relations import Language, twin

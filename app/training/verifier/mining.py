@@ -6,7 +6,6 @@ nothing of the mistakes that reach it in service.
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -21,12 +20,12 @@ from app.training.distractors import find_distractors
 from app.training.reader_calibration import prompt_of
 from app.training.reading_examples import occurrences
 from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role
+from app.training.sentence_pairs import sentence_questions
 from app.transformer.pointer import Memory
 from app.transformer.pointer_search import CopiedSequence, span_over_null
 from app.types import PassageSpan
 
 MINED_NAME = "mined.jsonl"
-SENTENCE_PAIRS = "squad_sentences"
 _STARTS, _LONGEST = 24, 24
 
 
@@ -125,21 +124,6 @@ def read_mined(path: Path) -> list[Mined]:
             row[name] = tuple(FoundSpan(*span) for span in row[name])
         rows.append(Mined(**{**row, "answers": tuple(row["answers"])}))
     return rows
-
-
-def sentence_questions(data_dir: Path) -> list[ReadingQuestion]:
-    """Return SQuAD's training questions that come with the sentence that answers them, but without the answer."""
-    path = data_dir / "pairs" / "squad_train_q_sentence.jsonl.gz"
-    if not path.is_file():
-        return []
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    return [
-        ReadingQuestion(
-            f"sentence-{number}", SENTENCE_PAIRS, "train", "", row["question"].strip(), row["answer_sentence"], ()
-        )
-        for number, row in enumerate(rows)
-    ]
 
 
 def _wanted(

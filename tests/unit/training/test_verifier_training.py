@@ -18,6 +18,7 @@ from app.generation.verifier import RowBuilder
 from app.training.behaviours.loading import load_behaviours
 from app.training.loop import LoopOptions
 from app.training.reading_sets import ReadingQuestion
+from app.training.sentence_pairs import SENTENCE_PAIRS
 from app.training.verifier.command import export_verifier, main, train_verifier
 from app.training.verifier.examples import (
     GroupBuilder,
@@ -30,7 +31,7 @@ from app.training.verifier.examples import (
     wrongs,
 )
 from app.training.verifier.exclusive_words import ANTONYMS, EXCLUSIVE
-from app.training.verifier.mining import SENTENCE_PAIRS, FoundSpan, Mined, MiningShares, mine, read_mined
+from app.training.verifier.mining import FoundSpan, Mined, MiningShares, mine, read_mined
 from app.training.verifier.objective import Row, VerifierObjective, VerifierRates, batches, first_guesses
 from app.training.verifier.perturb import entities, perturbed, plain_words
 from app.training.verifier.relations import families, twin
