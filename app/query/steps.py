@@ -14,7 +14,7 @@ from app.query.step_plan import Plan, filled, plan_by_model, plan_steps
 from app.telemetry import Trace
 from app.types import Generated, Hit, Prompt
 
-STEP_CONFIDENCE = 0.15
+STEP_CONFIDENCE = 0.05
 """Confidence from which a step's answer takes its place in later steps; below it what it was to find stands there."""
 _ANSWER_CHARS = 200
 _MARK = re.compile(r"\s*\[\d+\]")

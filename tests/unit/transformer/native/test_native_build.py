@@ -39,6 +39,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_load", library._load.__wrapped__)
 
 
+WRITES = 'for last; do :; done; [ "$1" = --version ] || echo built > "$last"'
+"""A compiler that writes its output, and nothing when it is asked for its version."""
+
+
 def a_compiler(folder: Path, script: str) -> Path:
     path = folder / "c++"
     path.write_text(f"#!/bin/sh\n{script}\n")
@@ -117,7 +121,7 @@ def test_what_was_built_is_used_again_until_compiler_or_source_change(
 
 @pytest.mark.usefixtures("suits")
 def test_what_another_user_could_have_written_is_not_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CXX", str(a_compiler(tmp_path, 'for last; do :; done; echo built > "$last"')))
+    monkeypatch.setenv("CXX", str(a_compiler(tmp_path, WRITES)))
     path = built_library()
     path.chmod(0o722)
     with pytest.raises(Unavailable, match="writable by nobody else; delete it"):
@@ -137,7 +141,7 @@ def test_what_another_user_could_have_written_is_not_loaded(monkeypatch: pytest.
 def test_a_link_in_the_place_of_the_folder_or_the_library_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("CXX", str(a_compiler(tmp_path, 'for last; do :; done; echo built > "$last"')))
+    monkeypatch.setenv("CXX", str(a_compiler(tmp_path, WRITES)))
     path = built_library()
     elsewhere = tmp_path / "elsewhere.so"
     path.rename(elsewhere)
@@ -158,7 +162,7 @@ def test_a_cache_that_can_not_be_written_to_names_the_variable(monkeypatch: pyte
 def test_a_library_that_was_built_with_the_image_needs_no_compiler(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("CXX", str(a_compiler(tmp_path, 'for last; do :; done; echo built > "$last"')))
+    monkeypatch.setenv("CXX", str(a_compiler(tmp_path, WRITES)))
     shipped = tmp_path / "shipped"
     build.main([str(shipped)])
     assert len(list(shipped.iterdir())) == 2  # with bfloat16 products and without
@@ -172,7 +176,7 @@ def test_a_library_that_was_built_with_the_image_needs_no_compiler(
 
 @pytest.mark.usefixtures("suits", "fresh")
 def test_a_library_that_does_not_load_is_no_crash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CXX", str(a_compiler(tmp_path, 'for last; do :; done; echo built > "$last"')))
+    monkeypatch.setenv("CXX", str(a_compiler(tmp_path, WRITES)))
     with pytest.raises(Unavailable, match="could not be loaded"):
         load_kernels()
     assert choose_kernels("auto") is None
