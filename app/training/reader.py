@@ -75,7 +75,7 @@ def train_reader(
     """Train until the budget is spent and return the path of the last checkpoint; resumes from the one in `out_dir`.
 
     Args:
-        data_dir: holds `rc/`, `ir/bioasq/` and, read if it is there, `pairs/`.
+        data_dir: holds `rc/`, `ir/bioasq/` and, read if they are there, `pairs/` and `table/`.
         out_dir: for the checkpoint and the log.
         options: how long, how fast, on what.
         start: folder of a reader to go on from; it also marks the answers of the sentences in `pairs/`, which are left
@@ -94,11 +94,10 @@ def train_reader(
     model, _ = new_reader()
     if start is not None:
         out_dir.mkdir(parents=True, exist_ok=True)
-        members += labelled_sentences(load_reader(start), data_dir, out_dir / LABELS_NAME, report=_report)
+        members += labelled_sentences(load_reader(start, verify=False), data_dir, out_dir / LABELS_NAME, report=_report)
         model = load_pointer_reader(start, minilm_folder())[0].float()
     builder = ExampleBuilder(members, tokenizer, special, options.mixture)
     dev = {"dev": dev_sample(questions, options.dev_questions, options.loop.seed)}
-
     tables = load_tables(data_dir)
 
     def made_up(rng: random.Random, _: float) -> list[ReadingExample]:
