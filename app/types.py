@@ -270,6 +270,7 @@ class Evidence:
     kind_fit: float | None = None  # 1: the answer is of the kind that the question asks for; −1: of another; 0: unknown
     verification: float | None = None  # log-odds, by the verifier, that the answer's sentence answers with it
     named_cell: bool = False  # the answer is the table cell that the question names by row and column
+    other_years: bool = False  # the answer's sentence names years, and nothing around it one that was asked about
     support: float | None = None  # of free text: how far its claims are carried by the passages, 0 when none is
     document_posterior: tuple[float, ...] = ()  # p(z | x, y) of each passage in the RAG modes, sums to 1; else empty
     style_probability: float | None = None  # calibrated, of an answer that a style made in the reader's place

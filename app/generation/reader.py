@@ -13,6 +13,7 @@ import torch
 
 from app.errors import Cancelled, InvalidInput, TooLarge
 from app.generation.abstention import question_coverage, word_stem
+from app.generation.asked_years import speaks_of_other_years
 from app.generation.marginal_reader import FusedRows, read_documents
 from app.generation.posterior import log_prior
 from app.generation.question_kinds import kind_fit, kind_of
@@ -233,6 +234,7 @@ class Reader:
             kind_fit=kind_fit(read.prompt.question, text),
             verification=verified,
             named_cell=found.names_cell(chosen),
+            other_years=speaks_of_other_years(read.prompt.question, read.prompt.passages[spans[0].passage], spans[0]),
             document_posterior=shares,
         )
         return Generated(

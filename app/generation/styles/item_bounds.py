@@ -131,7 +131,7 @@ def _trimmed(text: str, sentence: PassageSpan, span: tuple[int, int], listing: L
         return None
     if len(words) > _MAX_HAN if _HAN.search(words) else len(words.split()) > _MAX_WORDS:
         return None
-    if listing.typed and not _HAN.search(words) and not re.search(r"[A-Z0-9]", words):
+    if listing.typed and not _HAN.search(words) and not re.search(r"[A-Z]|\d[a-z]", words):
         return None
     return start, end
 
