@@ -18,11 +18,10 @@ _MONTHS = tuple(
     "january february march april may june july august september october november december".split()  # noqa: SIM905
 )
 _MONTH = rf"(?:{'|'.join(_MONTHS)}|{'|'.join(month[:3] for month in _MONTHS)})\.?"
-_AMOUNT = re.compile(r"(?P<number>\(?[-−]?\d[\d,]*(?:\.\d+)?\)?)(?P<share>\s?\)?%)?")
-_LINE = re.compile(
-    r"^(?P<label>[A-Za-z][^\n]*?[A-Za-z)’'.:])[ \t.…]+"
-    r"(?P<amounts>(?:[$€£¥]?[ \t]*(?:\(?[$€£¥]?[ \t]?[-−]?\d[\d,]*(?:\.\d+)?\)?[ \t]?\)?%?|[—–-])[ \t]*){2,12})$"
-)
+_TOKEN = re.compile(r"\S+")
+_AMOUNT = re.compile(r"\(?[-−]?\d[\d,]*(?:\.\d+)?\)?")
+_FIGURE = re.compile(r"\(?[$€£¥]?\(?[-−]?\d[\d,]*(?:\.\d+)?\)?%?|[$€£¥()—–-]|\)?%")
+_LABEL = re.compile(r"[A-Za-z].*[A-Za-z)’'.:]")
 _DATE = re.compile(
     rf"\b(?:(?P<month>{_MONTH})\s+(?P<day>\d{{1,2}})(?:,\s*|\s+)?)?(?P<year>(?:19|20)\d\d)\b", re.IGNORECASE
 )
@@ -101,16 +100,23 @@ def statement_lines(text: str) -> list[StatementLine]:
     lines = []
     at = 0
     for line in text.splitlines(keepends=True):
-        match = _LINE.match(line.rstrip())
-        if match is not None:
-            shift = at + match.start("amounts")
-            amounts = [
-                (shift + one.start("number"), shift + one.end("number"))
-                for one in _AMOUNT.finditer(match["amounts"])
-                if not one["share"]
-            ]
-            if len(amounts) >= 2:
-                lines.append(StatementLine(match["label"], tuple(amounts), at))
+        tokens = list(_TOKEN.finditer(line))
+        # From the right: what ends a line decides in one pass, however long it is.
+        first = len(tokens)
+        while first > 0 and _FIGURE.fullmatch(tokens[first - 1].group()):
+            first -= 1
+        label = line[: tokens[first].start()].rstrip(" \t.…") if 0 < first < len(tokens) else ""
+        amounts = []
+        for place in range(first, len(tokens)):
+            share = tokens[place].group().endswith("%") or (
+                place + 1 < len(tokens) and tokens[place + 1].group() in {"%", ")%"}
+            )
+            number = _AMOUNT.search(tokens[place].group())
+            if number is not None and not share:
+                shift = at + tokens[place].start()
+                amounts.append((shift + number.start(), shift + number.end()))
+        if len(amounts) >= 2 and _LABEL.fullmatch(label.strip()):
+            lines.append(StatementLine(label.strip(), tuple(amounts), at))
         at += len(line)
     return lines
 
