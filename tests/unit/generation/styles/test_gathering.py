@@ -165,6 +165,13 @@ def test_what_is_denied_ended_planned_or_anothers_is_no_item(sentence: str) -> N
     assert items >= {"Oslo", "Berlin"}
 
 
+def test_places_are_written_as_names_and_an_amount_is_none() -> None:
+    staff = passage_of(1, "Acme has 40 employees in Berlin and 12 in Lyon.")
+    leave = passage_of(2, "Acme employees have 30 days of paid leave a year.")
+    asked = "Which cities does Acme have employees in?"
+    assert gathered(asked, ["Berlin", "Lyon", "30 days of paid leave a year"], staff, leave) == {"Berlin", "Lyon"}
+
+
 def test_who_does_and_to_whom_it_is_done_are_told_apart() -> None:
     text = "Torvik bought Denby and Harrow. Torvik was bought by Grand Tools. Moss Ltd bought Torvik in 1999."
     items = ["Denby", "Harrow", "Grand Tools", "Moss Ltd"]
