@@ -54,7 +54,10 @@ def labelled_sentences(
     told: dict[str, tuple[str, float]] = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+            try:
+                row = json.loads(line)
+            except ValueError:  # the run ended while it was written: asked again
+                continue
             told[row["id"]] = (row["answer"], row["logprob"])
     options = GenerationOptions()
     with path.open("a", encoding="utf-8") as file:

@@ -60,6 +60,9 @@ def test_answers_are_marked_once_and_the_least_sure_left_out(tmp_path: Path) -> 
     assert ("Ada3",) not in {q.answers for q in kept}
     assert labelled_sentences(reader, data, labels) == kept
     assert len(asked) == len(RIVERS)
+    labels.write_text(labels.read_text(encoding="utf-8")[:-12], encoding="utf-8")  # the run ended in mid-line
+    assert labelled_sentences(reader, data, labels) == kept
+    assert len(asked) == len(RIVERS) + 1
 
 
 def test_without_the_file_there_are_none(tmp_path: Path) -> None:
