@@ -69,8 +69,8 @@ def labelled_sentences(
             sure = -math.inf if evidence.answer_logprob is None else evidence.answer_logprob
             # Given that the sentence answers: what the reader leaves to "no answer" is shared out again.
             sure -= math.log(max(1e-6, 1 - math.exp(min(0.0, evidence.null_logprob or -math.inf))))
-            told[q.id] = (generated.text, sure)
-            file.write(json.dumps({"id": q.id, "answer": generated.text, "logprob": round(sure, 4)}) + "\n")
+            told[q.id] = (generated.text, round(sure, 4))  # as it is read again
+            file.write(json.dumps({"id": q.id, "answer": generated.text, "logprob": told[q.id][1]}) + "\n")
             if number % _REPORT_EVERY == 0:
                 report(f"sentences answered: {number} of {len(questions)}")
     ranked = sorted((q for q in questions if told[q.id][0]), key=lambda q: -told[q.id][1])
