@@ -47,7 +47,7 @@ class TrainingOptions:
     rates: ReaderRates = field(default_factory=ReaderRates)
     mixture: MixtureOptions = field(
         default_factory=lambda: MixtureOptions(
-            sentence_questions=4000, draws=(("policyqa", 1400), (SENTENCE_PAIRS, 6000))
+            thinned_share=0.35, sentence_questions=4000, draws=(("policyqa", 1400), (SENTENCE_PAIRS, 6000))
         )
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from app.index.analysis import sentence_spans
 from app.training.distractors import find_distractors
 from app.training.reading_sets import ReadingQuestion
 from app.training.sentence_pairs import SENTENCE_PAIRS
@@ -18,6 +19,7 @@ SENTENCE_SETS = frozenset({"qamr_sentence", SENTENCE_PAIRS})
 _ANSWERED_ANYWHERE = frozenset({"policyqa"})
 """Whose questions other passages of the collection may answer as well: nothing says which do not."""
 _MAX_OCCURRENCES = 16
+_DROPPED_SENTENCES = 0.4
 _MAX_HEADING_TOKENS = 24
 _MAX_QUESTION_TOKENS = 64
 
@@ -44,8 +46,9 @@ class MixtureOptions:
     `negative_share` of the answerable questions are asked of a passage that does not answer them; `group_share` of all
     are asked of `group_sizes` passages at once, `goldless_share` of these without the one that answers;
     `perturbed_share` of the questions about one sentence are changed so that it does not answer them any more;
-    `heading_share` of the rows carry their title; `sentence_questions` of QAMR are drawn per pass, and of a
-    collection in `draws` only as many as it says; `show_matches` as in `build_row`.
+    `thinned_share` of the answered passages shown alone lose some of the sentences around the answer, so that a passage
+    is not the same in every pass; `heading_share` of the rows carry their title; `sentence_questions` of QAMR are drawn
+    per pass, and of a collection in `draws` only as many as it says; `show_matches` as in `build_row`.
     """
 
     negative_share: float = 0.12
@@ -53,6 +56,7 @@ class MixtureOptions:
     group_sizes: tuple[int, ...] = (2, 3)
     goldless_share: float = 0.2
     perturbed_share: float = 0.08
+    thinned_share: float = 0.0
     heading_share: float = 0.6
     sentence_questions: int = 7000
     joined_sentences: tuple[int, ...] = (1, 2, 4, 6)
@@ -113,7 +117,8 @@ class ExampleBuilder:
             return self.build(q, contexts, rng)
         if q.answers and others and rng.random() < options.negative_share:
             return self.build(q, [rng.choice(others)], rng, answers=())
-        return self.build(q, [q.context], rng)
+        shorter = thinned(q, rng) if rng.random() < self.options.thinned_share else q
+        return self._once(shorter, rng) if shorter.context != q.context else self.build(q, [q.context], rng)
 
     def build(
         self,
@@ -172,9 +177,16 @@ class ExampleBuilder:
         context = " ".join(dict.fromkeys(sentences)) or q.context
         answers = q.answers if changed is None else ()
         joined = ReadingQuestion(q.id, q.collection, q.role, "", changed or q.question, context, answers)
-        self._cache[context] = self._tokenizer.encode([context])[0]
-        example = self.build(joined, [context], rng, answers=None if held else ())
-        del self._cache[context]
+        return self._once(joined, rng, None if held else ())
+
+    def _once(
+        self, q: ReadingQuestion, rng: random.Random, answers: tuple[str, ...] | None = None
+    ) -> ReadingExample | None:
+        """The example of `q` over a context that no other example will have: its tokens are not kept."""
+        known = q.context in self._cache
+        example = self.build(q, [q.context], rng, answers)
+        if not known:
+            del self._cache[q.context]
         return example
 
     def _answer_spans(
@@ -195,6 +207,21 @@ class ExampleBuilder:
         if text not in self._cache:
             self._cache[text] = self._tokenizer.encode([text])[0]
         return self._cache[text]
+
+
+def thinned(q: ReadingQuestion, rng: random.Random) -> ReadingQuestion:
+    """Return `q` over its context less some sentences, none of which holds an answer; `q` itself where there are none.
+
+    What is left stands in its order, so the passage reads on; a question without an answer keeps its passage whole, for
+    what makes it tempting is in there.
+    """
+    spans = sentence_spans(q.context) if q.answers and not q.parts else []
+    bare = [(a, b) for a, b in spans if not any(answer in q.context[a:b] for answer in q.answers)]
+    dropped = {span for span in bare if rng.random() < _DROPPED_SENTENCES}
+    context = " ".join(q.context[a:b].strip() for a, b in spans if (a, b) not in dropped)
+    # An answer may run over the end of a sentence: then the passage stays as it is.
+    held = bool(dropped) and all(answer in context for answer in q.answers)
+    return replace(q, context=context) if held else q
 
 
 def occurrences(context: str, tokens: TokenizedText, answer: str) -> list[tuple[int, ...]]:

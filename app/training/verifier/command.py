@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from app.errors import Unavailable
+from app.errors import InvalidInput, Unavailable
 from app.generation.reader import load_reader
 from app.generation.verifier import RowBuilder
 from app.training.behaviours.loading import Behaviour, load_behaviours
@@ -27,13 +27,29 @@ from app.transformer.checkpoints import WEIGHTS_NAME, sha256_of
 from app.transformer.pointer_checkpoints import TOKENIZER_NAME, read_manifest
 from app.transformer.tokenizers import TextTokenizer
 from app.transformer.verifier import AnswerVerifier, VerifierConfig
-from app.transformer.verifier_checkpoints import VerifierManifest, save_verifier, verifier_on
+from app.transformer.verifier_checkpoints import (
+    VerifierManifest,
+    load_verifier,
+    read_verifier_manifest,
+    save_verifier,
+    verifier_on,
+)
 
 
 def new_verifier(
-    reader_folder: Path, course: Course = COURSES["en"], seed: int = 0
+    reader_folder: Path, course: Course = COURSES["en"], seed: int = 0, start: Path | None = None
 ) -> tuple[AnswerVerifier, VerifierConfig]:
-    """Return an untrained verifier in float32 over a copy of the reader's encoder, and its sizes."""
+    """Return a verifier in float32 over the reader's encoder, and its sizes.
+
+    Args:
+        reader_folder: of the reader.
+        course: the sizes.
+        seed: of an untrained head.
+        start: folder of a verifier whose own blocks and head are taken instead of copies and an untrained head.
+
+    Raises:
+        InvalidInput: the verifier in `start` has other sizes.
+    """
     torch.manual_seed(seed)
     config = VerifierConfig(
         read_manifest(reader_folder).config.encoder,
@@ -41,7 +57,11 @@ def new_verifier(
         show_matches=course.show_matches,
     )
     encoder = load_reader(reader_folder, dtype=torch.float32, verify=False).pointer.encoder
-    return verifier_on(encoder, config, shared=False).float(), config
+    if start is None:
+        return verifier_on(encoder, config, shared=False).float(), config
+    if read_verifier_manifest(start).config != config:
+        raise InvalidInput(f"--start {start} is a verifier of other sizes than {course.model_name}: choose another")
+    return load_verifier(start, encoder, dtype=torch.float32, remedy="copy the folder again")[0], config
 
 
 def mined_rows(data_dir: Path, out_dir: Path, reader_folder: Path, course: Course, seed: int) -> list[Mined]:
@@ -68,6 +88,7 @@ def train_verifier(
     *,
     course: Course = COURSES["en"],
     scored: Sequence[Behaviour] = (),
+    start: Path | None = None,
 ) -> Path:
     """Train until the budget is spent and return the path of the last checkpoint; resumes from the one in `out_dir`.
 
@@ -80,8 +101,9 @@ def train_verifier(
         rates: how fast.
         course: the sizes.
         scored: refusals and their twins that are scored, too.
+        start: folder of a verifier to go on from.
     """
-    model, config = new_verifier(reader_folder, course, loop.seed)
+    model, config = new_verifier(reader_folder, course, loop.seed, start)
     tokenizer = TextTokenizer(reader_folder / TOKENIZER_NAME)
     builder = RowBuilder(tokenizer, config)
     groups = behaviour_groups(scored, course.mixture.behaviour_languages)
@@ -117,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--eval-minutes", type=float, default=10.0)
     parser.add_argument("--language", choices=sorted(COURSES), default="en", help="zh: of the bilingual reader")
     parser.add_argument("--reader", type=Path, default=None, help="folder of the reader; by default the bundled one")
+    parser.add_argument("--start", type=Path, default=None, help="folder of a verifier to go on from")
     parser.add_argument("--mined-only", action="store_true", help="train on what OUT/mined.jsonl holds already")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
@@ -137,7 +160,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         eval_minutes=arguments.eval_minutes,
     )
-    checkpoint = train_verifier(mined, source, arguments.out, reader_folder, loop, course=course, scored=scored)
+    checkpoint = train_verifier(
+        mined, source, arguments.out, reader_folder, loop, course=course, scored=scored, start=arguments.start
+    )
     export_verifier(checkpoint, reader_folder, arguments.out / "verifier", course)
     lines = (arguments.out / LOG_NAME).read_text(encoding="utf-8").splitlines()
     scores = [line for line in lines if json.loads(line)["kind"] == "dev"][-1]

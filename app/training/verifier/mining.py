@@ -62,12 +62,13 @@ class Mined:
 class MiningShares:
     """How many questions of each set are read, all of those not named; `other_text` of them over another text, too.
 
-    Not so those of the sets `own_text_only`: there another text may say the same in another language.
+    Not so those of the sets `own_text_only`: there another text may say the same, of another firm or in another
+    language.
     """
 
     draws: tuple[tuple[str, int], ...] = (("fairytaleqa", 2400), ("tatqa", 500), ("qamr_sentence", 0))
     other_text: float = 0.4
-    own_text_only: tuple[str, ...] = ()
+    own_text_only: tuple[str, ...] = ("policyqa",)
     sentence_pairs: int = 6000
     dev_per_set: int = 120
 

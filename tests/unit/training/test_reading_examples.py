@@ -8,7 +8,7 @@ import pytest
 
 from app.training.distractors import find_distractors
 from app.training.reader import minilm_folder, special_ids
-from app.training.reading_examples import ExampleBuilder, MixtureOptions, ReadingExample, batches, occurrences
+from app.training.reading_examples import ExampleBuilder, MixtureOptions, ReadingExample, batches, occurrences, thinned
 from app.training.reading_sets import ReadingQuestion
 from app.transformer.pointer_rows import SpecialIds, build_row
 from app.transformer.tokenizers import TextTokenizer
@@ -108,3 +108,42 @@ def test_distractors_overlap_but_do_not_answer(tokenizer: TextTokenizer) -> None
     members = [near, other, holds, far, *(question(n, f"Filler {n} the in was.", "Filler") for n in range(5, 25))]
     found = find_distractors(members, lambda text: tokenizer.encode([text])[0].ids)
     assert found["q1"] == [other.context]
+
+
+STORY = "The bridge is old. Ada built it. It has two arches. People like it. Ada was paid for it."
+
+
+def test_a_thinned_passage_loses_only_sentences_without_an_answer_and_keeps_its_order() -> None:
+    q = question(1, STORY, "Ada")
+    seen = {thinned(q, random.Random(seed)).context for seed in range(40)}
+    assert len(seen) > 3
+    sentences = [one + "." for one in STORY.rstrip(".").split(". ")]
+    for context in seen:
+        kept = [one for one in sentences if one in context]
+        assert context == " ".join(kept)
+        assert {"Ada built it.", "Ada was paid for it."} <= set(kept)
+
+
+@pytest.mark.parametrize(
+    "q",
+    [question(1, STORY), question(2, STORY, "Ada", "two arches", parts=True)],
+    ids=["unanswerable", "list"],
+)
+def test_a_passage_stays_whole_where_thinning_could_change_the_answer(q: ReadingQuestion) -> None:
+    assert all(thinned(q, random.Random(seed)) == q for seed in range(20))
+
+
+def test_an_answer_over_the_end_of_a_sentence_is_never_torn() -> None:
+    q = question(1, STORY, "old. Ada")
+    seen = {thinned(q, random.Random(seed)).context for seed in range(40)}
+    assert len(seen) > 1
+    assert all("old. Ada" in context for context in seen)
+
+
+def test_thinned_examples_still_point_at_the_answer(tokenizer: TextTokenizer) -> None:
+    q = question(1, STORY, "Ada")
+    options = MixtureOptions(group_share=0.0, negative_share=0.0, thinned_share=1.0)
+    builder = ExampleBuilder([q], tokenizer, special_ids(tokenizer), options)
+    examples = [builder.mixed(q, random.Random(seed)) for seed in range(20)]
+    assert all(example is not None and copied(example, tokenizer) == ["ada", "ada"] for example in examples)
+    assert len({len(example.rows[0].ids) for example in examples if example is not None}) > 2

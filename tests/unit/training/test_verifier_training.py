@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from app.errors import Unavailable
+from app.errors import InvalidInput, Unavailable
 from app.generation.reader import bundled_folder, load_reader
-from app.generation.verifier import RowBuilder
+from app.generation.verifier import RowBuilder, verifier_folders
 from app.training.behaviours.loading import load_behaviours
 from app.training.loop import LoopOptions
 from app.training.reading_sets import ReadingQuestion
 from app.training.sentence_pairs import SENTENCE_PAIRS
-from app.training.verifier.command import export_verifier, main, train_verifier
+from app.training.verifier.command import export_verifier, main, new_verifier, train_verifier
 from app.training.verifier.examples import (
     GroupBuilder,
     Judged,
@@ -266,6 +267,38 @@ def test_a_short_run_resumes_and_exports_a_verifier_that_serves(tmp_path: Path) 
     manifest = read_verifier_manifest(tmp_path / "verifier")
     assert manifest.config.shared_layers == 2
     assert (tmp_path / "verifier" / "model.safetensors").stat().st_size < 16_000_000
+
+
+def test_a_run_goes_on_from_a_verifier_that_is_there(tmp_path: Path) -> None:
+    asked = [mined("Who founded the mill?", ("Ida Brandt",), "Ida Brandt", "Tomas Weir")]
+    source, folder = VerifierSource(asked, mixture=Mixture(twins=4)), bundled_folder()
+    shipped, _ = verifier_folders()
+    # The first step's rate is not 0, but no weight moves by more than that rate.
+    checkpoint = train_verifier(
+        asked, source, tmp_path, folder, LoopOptions(max_steps=1, threads=1), VerifierRates(), start=shipped
+    )
+    export_verifier(checkpoint, folder, tmp_path / "verifier")
+    before, after = (load_file(path / "model.safetensors") for path in (shipped, tmp_path / "verifier"))
+    assert before.keys() == after.keys()
+    assert all((before[name].float() - after[name].float()).abs().max() < 0.01 for name in before)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_does_not_go_on_from_a_verifier_of_other_sizes(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"--start .*verifier_zh is a verifier of other sizes.*choose another"):
+        new_verifier(bundled_folder(), start=verifier_folders()[1])
+
+
+def test_policies_lend_no_other_text_for_another_firms_may_say_the_same(tmp_path: Path) -> None:
+    texts = (TEXT, "The mill was founded by Lin. In 1931 Gao sold it to Shen.", "Moss bought the mill.")
+    questions = [
+        ReadingQuestion(f"{name}-{number}", name, "train", "", "Who bought the mill?", text, (answer,))
+        for name in ("policyqa", "nq_oracle")
+        for number, (text, answer) in enumerate(zip(texts, ("Clara Moss", "Shen", "Moss"), strict=True))
+    ]
+    shares = MiningShares(draws=(), other_text=1.0, sentence_pairs=0)
+    found = mine(load_reader(verify=False), questions, tmp_path, tmp_path / "mined.jsonl", shares)
+    assert {one.collection for one in found if not one.own} == {"nq_oracle"}
 
 
 def test_without_what_the_reader_found_there_is_nothing_to_train_on(tmp_path: Path) -> None:
