@@ -5,29 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Row = Sequence[str]
+from app.cli.promotion_text import Row, table, versions_text
 
 
 def list_text(found: Sequence[Mapping[str, Any]]) -> str:
     """A line a calibration: what it is, whether it serves, what it stands on, and its held-out log loss."""
-    rows: list[Row] = [("collection", "calibration", "status", "rated", "log loss", "made")]
-    for one in found:
-        if one["id"] == "shipped":
-            rows.append(("any other" if len(found) > 1 else "every one", "shipped", "serves", "", "", ""))
-            continue
-        loss = one["figures"]["held_out"]["log_loss"]
-        status = "outdated" if one["outdated"] and one["active"] else "serves" if one["active"] else one["status"]
-        rows.append(
-            (
-                one["collection"],
-                one["id"],
-                status,
-                str(one["figures"]["training"]["rated"]),
-                f"{loss['base']:.3f} → {loss['trained']:.3f}",
-                one["created_at"][:16].replace("T", " "),
-            )
-        )
-    return table(rows, right=(3,))
+    return versions_text(found, "calibration", "rated", "log loss", _cells)
 
 
 def state_text(ratings: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> str:
@@ -84,27 +67,10 @@ def bins_text(bins: Sequence[Mapping[str, Any]]) -> str:
     return table([head, *rows], right=(1, 2, 3))
 
 
-def fitted_text(result: Mapping[str, Any], collection: str) -> str:
-    """What a fit came to."""
-    after = (
-        f"{result['calibration']} serves {collection} from the next question on; "
-        f"`attest calibrations rollback -c {collection}` takes it back"
-        if result["promoted"]
-        else f"{result['calibration']} is kept for the record; what served goes on serving"
-    )
-    return f"{result['reason']}\n{after}"
-
-
-def table(rows: Sequence[Row], right: Sequence[int] = ()) -> str:
-    """Columns as wide as their widest cell; those in `right` are set flush right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+def _cells(one: Mapping[str, Any]) -> Row:
+    loss = one["figures"]["held_out"]["log_loss"]
+    status = "outdated" if one["outdated"] and one["active"] else "serves" if one["active"] else one["status"]
+    return status, str(one["figures"]["training"]["rated"]), f"{loss['base']:.3f} → {loss['trained']:.3f}"
 
 
 def _needed(ratings: Mapping[str, Any]) -> str:

@@ -158,13 +158,9 @@ def _retry_after_s(response: httpx.Response) -> float:
 def _error(response: httpx.Response) -> AttestError:
     try:
         problem = response.json()
-        detail = str(problem.get("detail") or problem.get("title") or "")
-        fields = "; ".join(
-            f"{each.get('field', '')}: {each.get('message', '')}" for each in problem.get("errors") or ()
-        )
+        said = str(problem.get("detail") or problem.get("title") or "")  # the detail names the first fields itself
     except (ValueError, AttributeError):
-        detail, fields = response.text[:200], ""
-    said = f"{detail} ({fields})" if fields else detail
+        said = response.text[:200]
     message = f"the server answered {response.status_code}: {said or response.reason_phrase}"
     status = response.status_code
     if status == 401:

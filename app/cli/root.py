@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from app.cli import ask, backup, calibrations, doctor, eval, generate, index, ingest, models, serve, status, train
+from app.cli import (
+    ask,
+    backup,
+    calibrations,
+    doctor,
+    eval,
+    generate,
+    index,
+    ingest,
+    models,
+    rerankers,
+    serve,
+    status,
+    train,
+)
 from app.errors import AttestError, InvalidInput
 
 cli = typer.Typer(
@@ -35,6 +49,7 @@ cli.command("reindex")(index.reindex)
 cli.command("compact")(index.compact)
 cli.add_typer(train.cli, name="train")
 cli.add_typer(calibrations.cli, name="calibrations")
+cli.add_typer(rerankers.cli, name="rerankers")
 
 
 def _print_version(wanted: bool) -> None:

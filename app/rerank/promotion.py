@@ -15,14 +15,19 @@ from app.index.records import JobRecord
 from app.index.rerankers import RerankerStore, model_folder, new_reranker_id
 from app.index.verdicts import judge
 from app.protocols import Compare
+from app.rerank.collected import collect
 from app.rerank.features import CorpusStatistics
-from app.rerank.judgements import JudgedQuestion, from_golden, from_ratings, merged
+from app.rerank.judgements import JudgedQuestion
 from app.rerank.ranker import Ranker
 from app.rerank.serving import ServingRanker, sweep_models, write_model
 from app.rerank.tuning import Candidates, candidates_of, check_enough, tune
 from app.types import Hit
 
 SEED = 0
+SWITCHED_OFF = "reranking is switched off (ATTEST_RERANK__ENABLED=false): switch it on to train a reranker"
+CONFIGURED = (
+    "ATTEST_RERANK__MODEL names the model that serves, so a promoted one could not take its place: unset it first"
+)
 
 Search = Callable[[str, str], tuple[Sequence[Hit], CorpusStatistics]]
 """(question, collection) → first-stage hits, as many as a reranker gets in service, and their statistics."""
@@ -54,9 +59,10 @@ class Training:
         sweep_models(self.home / "models" / "rerankers", self.store.ids())
         base_id = self.store.active(collection)
         base = serving.promoted(collection) or serving
-        judged, rated = self._judged(collection, job.payload.get("golden") or ())
-        found = self._candidates(job, lease, collection, judged, base)
-        check_enough(found, rated, len(judged))
+        said = collect(collection, self.store, self.evaluations, job.payload.get("golden") or ())
+        said.check_enough()
+        found = self._candidates(job, lease, collection, said.questions, base)
+        check_enough(found, said.ratings + said.golden, len(said.questions))
         self.jobs.progress(job.id, stage="training")
         tuned = tune(found, base.model_text(), seed=SEED, check=lease.check)
         verdict = judge(
@@ -71,8 +77,9 @@ class Training:
         figures = {
             "held_out": verdict.figures,
             "training": {
-                "ratings": rated,
-                "judged_questions": len(judged),
+                "ratings": said.ratings,
+                "golden": said.golden,
+                "judged_questions": len(said.questions),
                 "questions": sum(each.useful and not each.held_out for each in found),
                 "trees_added": tuned.rounds,
                 "cross_validated_ndcg@10": {"base": tuned.cross_validation[0], "trained": tuned.cross_validation[1]},
@@ -91,24 +98,6 @@ class Training:
             base=base_id,
         )
         return {"reranker": record.id, "promoted": record.status == "active", "reason": record.reason}
-
-    def _judged(self, collection: str, golden: Sequence[Mapping[str, Any]]) -> tuple[list[JudgedQuestion], int]:
-        """The questions whose relevant passages are still there, and how many ratings and golden rows were read."""
-        ratings = list(self.store.ratings(collection))
-        questions = merged(from_golden(golden), from_ratings(ratings))
-        no_chunks = self.evaluations.unknown_chunks(
-            collection, sorted({chunk_id for question in questions for chunk_id in question.chunk_ids})
-        )
-        no_documents = self.evaluations.unknown_documents(
-            collection, sorted({document_id for question in questions for document_id in question.document_ids})
-        )
-        there = [
-            JudgedQuestion(question.question, question.chunk_ids - no_chunks, question.document_ids - no_documents)
-            for question in questions
-        ]
-        return [question for question in there if question.chunk_ids or question.document_ids], (
-            len(ratings) + len(golden)
-        )
 
     def _candidates(
         self, job: JobRecord, lease: Lease, collection: str, judged: Sequence[JudgedQuestion], base: Ranker
@@ -131,8 +120,4 @@ def serving_ranker(ranker: Ranker | None) -> ServingRanker:
     """The ranker, if a promoted model could take its place. Raises Conflict with the reason otherwise."""
     if isinstance(ranker, ServingRanker):
         return ranker
-    if ranker is None:
-        raise Conflict("reranking is switched off (ATTEST_RERANK__ENABLED=false): switch it on to train a reranker")
-    raise Conflict(
-        "ATTEST_RERANK__MODEL names the model that serves, so a promoted one could not take its place: unset it first"
-    )
+    raise Conflict(SWITCHED_OFF if ranker is None else CONFIGURED)

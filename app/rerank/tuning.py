@@ -17,15 +17,13 @@ import numpy as np
 from app.errors import InvalidInput
 from app.protocols import Float32
 from app.rerank.candidates import CUT, Int64, ndcg
+from app.rerank.collected import NEEDED, lacking
 from app.rerank.features import FEATURES, CorpusStatistics, build
 from app.rerank.judgements import JudgedQuestion
 from app.rerank.ranker import Ranker
 from app.rerank.train import FALLING, PARAMETERS, RISING
 from app.types import Hit
 
-MIN_QUESTIONS = 30
-MIN_HELD_OUT = 8
-MIN_TRAINING = 16
 ROUNDS = (5, 10, 20, 40, 80)
 FOLDS = 4
 # small steps and small trees with heavy leaves: some dozens of questions must not overrule what thousands taught
@@ -108,13 +106,12 @@ def check_enough(found: Sequence[Candidates], rated: int, judged: int) -> None:
     useful = [each for each in found if each.useful]
     held_out = sum(each.held_out for each in useful)
     training = len(useful) - held_out
-    if len(useful) >= MIN_QUESTIONS and held_out >= MIN_HELD_OUT and training >= MIN_TRAINING:
+    if lacking(training, held_out)[0] == 0:
         return
     raise InvalidInput(
         f"too little feedback to train on: {rated} ratings and golden questions name relevant passages for {judged} "
         f"different questions, and the search finds these passages, among others, for {len(useful)} "
-        f"({training} to train on, {held_out} to measure with); needed are {MIN_QUESTIONS} such questions, at least "
-        f"{MIN_TRAINING} to train on and {MIN_HELD_OUT} to measure with: rate more answers, or send a golden set along"
+        f"({training} to train on, {held_out} to measure with); {NEEDED}"
     )
 
 

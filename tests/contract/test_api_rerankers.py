@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from app.index.rerankers import RerankerStore, model_folder
 from app.rerank.judgements import JudgedQuestion
 from app.rerank.serving import MODEL, ServingRanker, following
+from tests.animals import ANIMALS, documents, praise, question, with_ranker
 from tests.unit.api import harness
 from tests.unit.api.harness import assert_problem, running
-
-ANIMALS = [
-    "otter",
-    "heron",
-    "badger",
-    "lynx",
-    "marten",
-    "stoat",
-    "weasel",
-    "ferret",
-    "beaver",
-    "hedgehog",
-    "squirrel",
-    "rabbit",
-    "hare",
-    "fox",
-    "wolf",
-    "bear",
-    "moose",
-    "elk",
-    "deer",
-    "boar",
-    "bison",
-    "ibex",
-    "chamois",
-    "marmot",
-    "vole",
-    "shrew",
-    "mole",
-    "bat",
-    "swift",
-    "swallow",
-    "crane",
-    "stork",
-]
-LONG = " Visitors like to look at it from the bridge near the pond in the morning." * 3
-
-
-def question(animal: str) -> str:
-    return f"Where does the {animal} sleep?"
 
 
 @pytest.fixture
@@ -58,26 +17,13 @@ def ranked(monkeypatch):
     """The harness with the shipped reranker in service, which follows promotions."""
     plain = harness.wired
 
-    def wired(settings, encoder, generator):
-        services = plain(settings, encoder, generator)
-        ranker = following(ServingRanker.load(), settings.home, services.catalog)
-        services.pipeline.stages.ranker = ranker
-        return replace(services, ranker=ranker)
-
-    monkeypatch.setattr(harness, "wired", wired)
+    monkeypatch.setattr(harness, "wired", lambda *parts: with_ranker(plain(*parts)))
 
 
 @pytest.fixture
 async def api(tmp_path, ranked):
     async with running(tmp_path / "home") as running_api:
-        documents = []
-        for animal in ANIMALS:
-            short = f"The {animal} sleeps in the {animal} house at night."
-            documents += [
-                {"id": f"{animal}-short", "text": short},
-                {"id": f"{animal}-long", "text": f"The {animal} sleeps in a burrow.{LONG}"},
-            ]
-        assert (await running_api.client.post("/v1/documents", json={"documents": documents})).status_code == 202
+        assert (await running_api.client.post("/v1/documents", json={"documents": documents()})).status_code == 202
         await running_api.work()
         yield running_api
 
@@ -114,6 +60,7 @@ async def listed(api) -> list[dict]:
 async def test_consistent_feedback_is_learned_served_at_once_and_can_be_taken_back(api):
     """The shipped model puts the short text first; everybody says that the long one helped."""
     assert await order(api, "otter") == ["otter-short", "otter-long"]
+    assert (await api.client.get("/v1/rerankers")).json()["obstacle"] is None
     (shipped,) = await listed(api)
     assert (shipped["id"], shipped["active"], shipped["collection"]) == ("shipped", True, None)
     await rate(api, ANIMALS, "long")
@@ -179,6 +126,36 @@ async def test_too_little_feedback_is_said_with_numbers(api):
     assert [each["id"] for each in await listed(api)] == ["shipped"]
 
 
+async def test_what_is_collected_and_needed_is_told_before_there_is_enough(api):
+    none = (await api.client.get("/v1/rerankers/ratings")).json()
+    assert none == {
+        "collection": "default",
+        "ratings": 0,
+        "questions": 0,
+        "to_train": 0,
+        "to_measure": 0,
+        "unhelpful": 0,
+        "gone": 0,
+        "needed": {"questions": 30, "to_train": 16, "to_measure": 8},
+        "enough": False,
+    }
+    catalog = api.services.catalog
+    praise(catalog, "default", ANIMALS[:5])
+    praise(catalog, "default", ANIMALS[:1], kind="short")  # a second passage of the same question
+    praise(catalog, "default", ANIMALS[5:7], rating=-1)
+    praise(catalog, "elsewhere", ANIMALS[7:9])  # sought in another collection
+    await api.client.delete("/v1/documents/heron-long")
+    await api.work()
+    some = (await api.client.get("/v1/rerankers/ratings?collection=default")).json()
+    aside = sum(JudgedQuestion(question(animal), frozenset()).held_out for animal in ("otter", *ANIMALS[2:5]))
+    assert (some["ratings"], some["questions"], some["unhelpful"], some["gone"]) == (8, 4, 2, 1)
+    assert (some["to_train"], some["to_measure"]) == (4 - aside, aside)
+    assert some["needed"] == {"questions": 26, "to_train": 12 + aside, "to_measure": 8 - aside}
+    praise(catalog, "default", ANIMALS[7:])
+    praise(catalog, "default", ANIMALS[5:7], kind="short")
+    assert (await api.client.get("/v1/rerankers/ratings")).json()["enough"] is True
+
+
 async def test_a_golden_set_alone_will_do(api):
     golden = [{"question": question(animal), "relevant_document_ids": [f"{animal}-long"]} for animal in ANIMALS]
     job = await train(api, golden=golden)
@@ -195,6 +172,7 @@ async def test_bad_requests_are_told(api):
     assert_problem(await api.client.post("/v1/rerankers/none/activate"), 404)
     assert_problem(await api.client.post("/v1/rerankers/shipped/activate"), 409)
     assert_problem(await api.client.get("/v1/rerankers?collection=nowhere"), 404)
+    assert_problem(await api.client.get("/v1/rerankers/ratings?collection=nowhere"), 404)
 
 
 async def test_without_a_reranker_there_is_nothing_to_train(tmp_path):
@@ -202,6 +180,7 @@ async def test_without_a_reranker_there_is_nothing_to_train(tmp_path):
         assert "switched off" in assert_problem(await api.client.post("/v1/rerankers/train"), 409)["detail"]
         body = (await api.client.get("/v1/rerankers")).json()
         assert body["enabled"] is False
+        assert "switched off" in body["obstacle"]
         assert body["data"][0]["active"] is False
 
 

@@ -1,3 +1,5 @@
+import { SHIPPED, type Version } from "./promotions";
+
 // A collection's calibrations and the ratings that they learn from, as the server tells them.
 
 export interface Bin {
@@ -31,22 +33,12 @@ export interface Ratings {
   figures: Worth | null;
 }
 
-export interface Calibration {
-  id: string;
-  collection: string | null;
-  number: number;
-  status: "active" | "superseded" | "rolled_back" | "rejected" | "shipped";
-  active: boolean;
-  promoted: boolean;
+export interface Calibration extends Version {
   outdated: boolean;
-  reason: string;
   figures: {
     held_out?: { questions: number; log_loss: { base: number; trained: number }; before?: Worth; after?: Worth };
   };
-  created_at: string | null;
 }
-
-export const SHIPPED = "shipped";
 
 /** The one of its own that serves the collection; none where the shipped one does. */
 export function servingOf(versions: Calibration[]): Calibration | undefined {

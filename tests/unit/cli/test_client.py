@@ -44,9 +44,11 @@ def test_a_body_comes_back_and_the_key_goes_out() -> None:
     ],
 )
 def test_problems_become_our_errors(status: int, kind: type[Exception]) -> None:
-    problem = {"title": "t", "detail": "the detail", "errors": [{"field": "top_k", "message": "too big"}]}
+    # As the API writes them: `detail` says what the first of `errors` are.
+    errors = [{"loc": ["body", "top_k"], "msg": "too big", "type": "less_than_equal"}]
+    problem = {"title": "t", "detail": "body.top_k: too big", "errors": errors}
     connected = server(lambda _: httpx.Response(status, json=problem))
-    with connected, pytest.raises(kind, match=r"the detail \(top_k: too big\)"):
+    with connected, pytest.raises(kind, match=rf"^the server answered {status}: body\.top_k: too big(;|$)"):
         connected.get("/x")
 
 

@@ -14,7 +14,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert root.run(["--help"]) == 0
     out = capsys.readouterr().out
     asking = ("serve", "worker", "ingest", "ask", "search", "reindex", "compact", "status")
-    for command in (*asking, "doctor", "train", "calibrations"):
+    for command in (*asking, "doctor", "train", "calibrations", "rerankers"):
         assert f"\n  {command} " in out
 
 

@@ -1,14 +1,15 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { call, events } from "../api";
-import { promised, servingOf, SHIPPED, sidesOf, type Calibration, type Ratings } from "../calibration";
+import { call } from "../api";
+import { promised, servingOf, sidesOf, type Calibration, type Ratings } from "../calibration";
 import { useLoaded } from "../loading";
+import { nameOf, SHIPPED, useDoings } from "../promotions";
 import { href } from "../router";
-import { useWords, type MessageKey, type Words } from "../text";
+import { useWords, type MessageKey } from "../text";
 import { ErrorNote, Icon } from "../ui";
-import type { Job } from "../wire";
 import { ReliabilityPlot, type Side } from "./calibration-plots";
 import { RiskPlot } from "./plots";
+import { RerankerPart } from "./reranker";
 
 interface State {
   ratings: Ratings;
@@ -23,7 +24,7 @@ function load(collection: string, signal: AbortSignal): Promise<State> {
   ]).then(([ratings, { data }]) => ({ ratings, versions: data }));
 }
 
-/** How sure answers from one collection are, what ratings say of that, and a calibration of its own. */
+/** How sure answers from one collection are, what ratings say of that, and a calibration of its own; its reranker below. */
 export function CalibrationView({ collection }: { collection: string }): JSX.Element {
   const { t } = useWords();
   const { value: state, error, reload } = useLoaded((signal) => load(collection, signal), [collection]);
@@ -37,6 +38,7 @@ export function CalibrationView({ collection }: { collection: string }): JSX.Ele
       {error ? <ErrorNote error={error} /> : null}
       {state === null && !error ? <p class="faint">{t("app.loading")}</p> : null}
       {state ? <Found collection={collection} state={state} reload={reload} /> : null}
+      {state ? <RerankerPart collection={collection} /> : null}
     </div>
   );
 }
@@ -48,60 +50,27 @@ function Found({ collection, state, reload }: { collection: string; state: State
   const serving = servingOf(versions);
   const own = versions.filter((one) => one.id !== SHIPPED);
   const [chosen, choose] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [said, say] = useState("");
-  const [error, setError] = useState<unknown>(null);
+  const { busy, said, error, train, rollBack, activate } = useDoings("calibration", collection, (well) => {
+    if (well) choose("");
+    reload();
+  });
   const shown = chosen === SHIPPED ? undefined : (own.find((one) => one.id === chosen) ?? serving);
-
-  const act = async (work: () => Promise<string>): Promise<void> => {
-    setBusy(true);
-    setError(null);
-    say("");
-    try {
-      say(await work());
-      choose("");
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-      reload();
-    }
-  };
-  const fit = async (): Promise<string> => {
-    const started = await call<{ id: string }>("POST", "/v1/calibrations/train", { collection });
-    say(t("calibration.fitting"));
-    let job: Job | null = null;
-    for await (const { name, data } of events("GET", `/v1/jobs/${encodeURIComponent(started.id)}/events`)) {
-      if (name === "done") job = data as Job;
-    }
-    if (job?.status !== "succeeded") throw new Error(job?.error ?? t("ask.interrupted"));
-    return t(job.result?.promoted === true ? "calibration.promoted" : "calibration.notPromoted");
-  };
-  const rollBack = async (): Promise<string> => {
-    const done = await call<{ active: Calibration }>("POST", "/v1/calibrations/rollback", { collection });
-    return t("calibration.nowServes", { name: nameOf(done.active, t) });
-  };
-  const activate = async (id: string): Promise<string> => {
-    const done = await call<Calibration>("POST", `/v1/calibrations/${encodeURIComponent(id)}/activate`);
-    return t("calibration.nowServes", { name: nameOf(done, t) });
-  };
-
   const back = own.some((one) => one.status === "superseded") ? "calibration.backBefore" : "calibration.backShipped";
   const stale = own.find((one) => one.active && one.outdated);
   return (
     <>
       <section class="group" aria-label={t("calibration.state")}>
         <p>
-          {t("calibration.serves")} <strong>{serving ? nameOf(serving, t) : t("calibration.shipped")}</strong>
+          {t("calibration.serves")} <strong>{serving ? nameOf("calibration", serving, t) : t("calibration.shipped")}</strong>
         </p>
-        {stale ? <p class="note">{t("calibration.outdated", { name: nameOf(stale, t) })}</p> : null}
+        {stale ? <p class="note">{t("calibration.outdated", { name: nameOf("calibration", stale, t) })}</p> : null}
         <Collected ratings={ratings} />
         <div class="row">
-          <button type="button" class="button" disabled={busy || !ratings.enough} aria-describedby="calibration-needed" onClick={() => void act(fit)}>
+          <button type="button" class="button" disabled={busy || !ratings.enough} aria-describedby="calibration-needed" onClick={train}>
             {t("calibration.fit")}
           </button>
           {serving || stale ? (
-            <button type="button" class="button quiet" disabled={busy} onClick={() => void act(rollBack)}>
+            <button type="button" class="button quiet" disabled={busy} onClick={rollBack}>
               {t(back)}
             </button>
           ) : null}
@@ -117,7 +86,7 @@ function Found({ collection, state, reload }: { collection: string; state: State
           <select value={shown?.id ?? SHIPPED} onChange={(event) => choose(event.currentTarget.value)}>
             {own.map((one) => (
               <option key={one.id} value={one.id}>
-                {nameOf(one, t)} · {t(`calibration.status.${one.status}` as MessageKey)} · {words.when(one.created_at ?? "")}
+                {nameOf("calibration", one, t)} · {t(`calibration.status.${one.status}` as MessageKey)} · {words.when(one.created_at ?? "")}
               </option>
             ))}
             <option value={SHIPPED}>{t("calibration.shippedNow")}</option>
@@ -126,16 +95,12 @@ function Found({ collection, state, reload }: { collection: string; state: State
       ) : null}
       <Worthy version={shown} ratings={ratings} />
       {shown && shown.promoted && !shown.active && !shown.outdated ? (
-        <button type="button" class="button quiet" disabled={busy} onClick={() => void act(() => activate(shown.id))}>
-          {t("calibration.activate", { name: nameOf(shown, t) })}
+        <button type="button" class="button quiet" disabled={busy} onClick={() => activate(shown.id)}>
+          {t("calibration.activate", { name: nameOf("calibration", shown, t) })}
         </button>
       ) : null}
     </>
   );
-}
-
-function nameOf(version: Calibration, t: Words["t"]): string {
-  return version.id === SHIPPED ? t("calibration.shipped") : t("calibration.number", { n: version.number });
 }
 
 /** How many ratings there are, and how many a fit still needs. */

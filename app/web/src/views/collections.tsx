@@ -11,6 +11,7 @@ import { Dialog, ErrorNote, Field, IconButton } from "../ui";
 import { changed } from "../uploads";
 import type { Collection } from "../wire";
 import { CalibrationView } from "./calibration";
+import { RANKING } from "./reranker";
 
 /** The collections of the server, read again whenever documents changed; null until the first answer. */
 export function useCollections(): { collections: Collection[] | null; error: unknown } {
@@ -45,7 +46,7 @@ function useServing(): { [collection: string]: Calibration } {
   return Object.fromEntries(own.map((one) => [one.collection ?? "", one]));
 }
 
-/** All collections, or one collection's calibration where the address names it. */
+/** All collections, or one collection's calibration and reranker where the address names it. */
 export function CollectionsView({ id }: { id: string }): JSX.Element {
   return id === "" ? <AllCollections /> : <CalibrationView key={id} collection={id} />;
 }
@@ -118,6 +119,10 @@ function Card(props: { collection: Collection; serving: Calibration | null; onDe
       </dl>
       <a class="small" href={href("collections", collection.name)}>
         {serving ? t("collections.ownConfidence", { n: serving.number }) : t("collections.confidence")}
+        <span class="hidden">: {collection.name}</span>
+      </a>
+      <a class="small" href={`${href("collections", collection.name)}?${RANKING}`}>
+        {t("collections.ranking")}
         <span class="hidden">: {collection.name}</span>
       </a>
       <div class="row">
