@@ -48,7 +48,7 @@ def _chinese_questions(data_dir: Path) -> list[ReadingQuestion]:
 
 
 COURSES: dict[Language, Course] = {
-    "en": Course("attest-verifier-minilm-1", bundled_folder, load_reading_questions, MiningShares(), Mixture()),
+    "en": Course("attest-verifier-minilm-2", bundled_folder, load_reading_questions, MiningShares(), Mixture()),
     "zh": Course(
         "attest-verifier-zh-1",
         bilingual_folder,

@@ -129,8 +129,8 @@ def test_inflected_words_count_as_the_same_term() -> None:
 
 
 def test_the_bundled_calibration_rises_with_the_evidence() -> None:
-    strong = Evidence(-0.1, math.log(0.02), None, (0.95, 0.02), "x", -5.0, 1.0)
-    weak = Evidence(-4.0, math.log(0.8), None, (0.1, 0.05), "x", -4.2, 0.3)
+    strong = Evidence(-0.1, math.log(0.02), None, (0.95, 0.02), "x", -5.0, 1.0, span_over_null=10.0, verification=3.0)
+    weak = Evidence(-4.0, math.log(0.8), None, (0.1, 0.05), "x", -4.2, 0.3, span_over_null=-5.0, verification=-3.0)
     threshold = abstention_threshold()
     assert 0.0 < threshold < 1.0
     assert calibrated_confidence(strong) > threshold > calibrated_confidence(weak)

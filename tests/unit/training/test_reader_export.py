@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from app.generation.reader import bundled_folder
-from app.training.reader_export import keep_verifier
+from app.training.reader import minilm_folder
+from app.training.reader_export import export_reader, keep_verifier
 from app.transformer.checkpoints import WEIGHTS_NAME, sha256_of
-from app.transformer.pointer_checkpoints import write_sums
+from app.transformer.pointer_checkpoints import load_pointer_reader, write_sums
 from app.transformer.verifier_checkpoints import read_verifier_manifest
 
 
@@ -37,6 +39,17 @@ def test_a_verifier_is_kept_while_its_shared_part_is_the_same(tmp_path: Path, te
     now = read_verifier_manifest(verifier)
     assert now.reader_sha256 == (sha256_of(after / WEIGHTS_NAME) if kept else before.reader_sha256)
     assert now.config == before.config
+
+
+def test_weights_are_the_mean_of_a_checkpoint_and_an_earlier_reader(tmp_path: Path) -> None:
+    weights = load_pointer_reader(bundled_folder(), minilm_folder())[0].float().state_dict()
+    changed, kept = "start_head.weight", "end_head.weight"
+    torch.save({"model": {**weights, changed: weights[changed] * 3}}, tmp_path / "checkpoint.pt")
+    export_reader(tmp_path / "checkpoint.pt", tmp_path / "mean", average_with=bundled_folder())
+    before, after = (load_file(folder / WEIGHTS_NAME) for folder in (bundled_folder(), tmp_path / "mean"))
+    assert before.keys() == after.keys()
+    torch.testing.assert_close(after[changed], before[changed] * 2)
+    torch.testing.assert_close(after[kept], before[kept])
 
 
 def test_another_readers_verifier_is_left_alone(tmp_path: Path) -> None:
