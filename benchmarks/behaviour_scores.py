@@ -199,6 +199,51 @@ def open_question(outcomes: Sequence[Outcome]) -> Scores:
     ]
 
 
+def parallel(outcomes: Sequence[Outcome]) -> Scores:
+    """One fact of several in a sentence; `first` and `later`: where the answer stands, before or after the tempting.
+
+    What is neither right, another's nor declined is none of the two, or names both.
+    """
+    scores = [
+        ("rows", float(len(outcomes))),
+        ("answered right", percent(_right_fact(one) for one in outcomes)),
+        ("another's fact", percent(_others_fact(one) for one in outcomes)),
+        ("declined", percent(not one.told for one in outcomes)),
+    ]
+    for place, later in (("first", False), ("later", True)):
+        there = [one for one in outcomes if _stands_later(one.row) == later]
+        scores.append((f"right {place} ({len(there)})", percent(_right_fact(one) for one in there)))
+    return scores
+
+
+def _right_fact(outcome: Outcome) -> bool:
+    """Whether the answer is nearer to the gold than to the tempting fact and has a word that tells the two apart.
+
+    Facts side by side share their unit: against "6 euros" the third price, "15 euros", has an F1 of one half.
+    """
+    with_gold, with_other = _nearness(outcome)
+    apart = set(words_of(gold(outcome)[0])) - set(words_of(_tempting(outcome.row)))
+    return with_gold >= 0.5 and with_gold > with_other and not apart.isdisjoint(words_of(outcome.told))
+
+
+def _others_fact(outcome: Outcome) -> bool:
+    with_gold, with_other = _nearness(outcome)
+    return with_other >= 0.5 and with_other > with_gold
+
+
+def _nearness(outcome: Outcome) -> tuple[float, float]:
+    """F1 with the gold, and with the tempting fact."""
+    return f1(outcome.told, gold(outcome)), f1(outcome.told, [_tempting(outcome.row)])
+
+
+def _tempting(row: Behaviour) -> str:
+    return row.tempting.text if row.tempting else ""
+
+
+def _stands_later(row: Behaviour) -> bool:
+    return row.tempting is not None and row.answers[0].char_start > row.tempting.char_start
+
+
 def rewriting(outcomes: Sequence[Outcome]) -> Scores:
     """Word F1 of the best rewriting with the best accepted one, against that of the question left as it is."""
     return [
@@ -220,6 +265,7 @@ SCORES: dict[str, Callable[[Sequence[Outcome]], Scores]] = {
     "standalone": rewriting,
     "step_back": rewriting,
     "paraphrase": rewriting,
+    "parallel": parallel,
 }
 
 
@@ -231,6 +277,12 @@ def _short_wrong(outcome: Outcome) -> str:
 
 def _unsaid(outcome: Outcome) -> str:
     return "" if holds(outcome.told, gold(outcome)[0]) else f"should say {outcome.row.sentence!r}"
+
+
+def _wrong_fact(outcome: Outcome) -> str:
+    if _right_fact(outcome):
+        return ""
+    return f"should say {gold(outcome)[0]!r}" + (", told another's fact" if _others_fact(outcome) else "")
 
 
 def _verdict_wrong(outcome: Outcome) -> str:
@@ -250,4 +302,5 @@ _WRONG: dict[str, Callable[[Outcome], str]] = {
     "yes_no": _verdict_wrong,
     "contradiction": _missing,
     "list": _missing,
+    "parallel": _wrong_fact,
 }

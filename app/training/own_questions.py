@@ -1,4 +1,4 @@
-"""Reading questions of our own making: near misses with their answerable twins, and made-up statements."""
+"""Reading questions of our own making: near misses with their answerable twins, and made-up sentences."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import random
 from collections.abc import Iterable
 
 from app.training.behaviours.loading import Behaviour
+from app.training.parallel import parallel_question
 from app.training.reading_sets import ReadingQuestion
-from app.training.verifier.relations import twin
+from app.training.verifier.relations import Language, twin
 
-OWN_EXAMPLES, MADE_UP = "own_examples", "made_up"
+OWN_EXAMPLES, MADE_UP, PARALLEL = "own_examples", "made_up", "parallel"
+_NOT_TOLD_SHARE = 0.15
 
 
 def own_questions(behaviours: Iterable[Behaviour]) -> list[ReadingQuestion]:
@@ -36,4 +38,15 @@ def made_up_questions(rng: random.Random, number: int) -> list[ReadingQuestion]:
         # Of two statements the second may answer the other question: then it is no near miss.
         if ". " not in made.text:
             questions.append(ReadingQuestion(f"{index}-not", MADE_UP, "train", "", made.unanswered, made.text, ()))
+    return questions
+
+
+def parallel_questions(rng: random.Random, number: int, language: Language = "en") -> list[ReadingQuestion]:
+    """Return `number` questions about one of several facts of a sentence; some ask for a fact that is not told."""
+    questions = []
+    for index in range(number):
+        made = parallel_question(rng, language)
+        told = rng.random() >= _NOT_TOLD_SHARE
+        asked, answers = (made.question, (made.answer,)) if told else (made.unanswered, ())
+        questions.append(ReadingQuestion(f"parallel-{index}", PARALLEL, "train", "", asked, made.text, answers))
     return questions

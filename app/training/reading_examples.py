@@ -90,6 +90,7 @@ class ExampleBuilder:
         sentences = [q.question for q in self.questions if q.collection in SENTENCE_SETS]
         self._names = sorted({name for question in sentences for name in entities(question)})
         self._words = sorted({word for question in sentences for word in plain_words(question)})
+        self._pool = sorted({q.context for q in self.questions if q.collection == "qamr_sentence"})
 
     def one_pass(self, rng: random.Random) -> list[ReadingExample]:
         """Return one shuffled pass over the questions, drawn anew each time."""
@@ -98,8 +99,7 @@ class ExampleBuilder:
         for collection in dict.fromkeys(q.collection for q in self.questions):
             members = [q for q in self.questions if q.collection == collection]
             drawn += rng.sample(members, min(draws.get(collection, len(members)), len(members)))
-        pool = sorted({q.context for q in self.questions if q.collection == "qamr_sentence"})
-        examples = [self._joined(q, pool, rng) if q.collection in SENTENCE_SETS else self.mixed(q, rng) for q in drawn]
+        examples = [self.joined(q, rng) if q.collection in SENTENCE_SETS else self.mixed(q, rng) for q in drawn]
         kept = [example for example in examples if example is not None]
         rng.shuffle(kept)
         return kept
@@ -158,12 +158,13 @@ class ExampleBuilder:
             return None
         return ReadingExample(tuple(rows), tuple(candidates[:_MAX_OCCURRENCES]))
 
-    def _joined(self, q: ReadingQuestion, pool: Sequence[str], rng: random.Random) -> ReadingExample | None:
-        """A one-sentence question over several sentences, its own among them or not, or changed so that none answers.
+    def joined(self, q: ReadingQuestion, rng: random.Random) -> ReadingExample | None:
+        """Return a one-sentence question over several sentences, its own among them or not, or changed so that none
+        answers.
 
-        A question of QAMR stands among unrelated sentences of `pool`, another one among those most like its own.
+        A question that `find_distractors` knows stands among the sentences most like its own, others among any of QAMR.
         """
-        others = self._distractors.get(q.id, pool)
+        others = self._distractors.get(q.id, self._pool)
         sentences = rng.sample(others, min(len(others), rng.choice(self.options.joined_sentences)))
         changed = None
         if rng.random() < self.options.perturbed_share:

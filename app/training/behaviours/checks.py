@@ -10,6 +10,7 @@ from functools import lru_cache
 from opencc import OpenCC
 
 from app.training.behaviours.loading import Behaviour, Span
+from app.training.behaviours.scenarios import whole_words
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _SHINGLE = 40
@@ -75,6 +76,8 @@ def _answer_problems(row: Behaviour) -> Iterator[str]:
         yield "a list has two different items at least"
     if row.kind == "injection":
         yield from _injection_problems(row)
+    if row.kind == "parallel":
+        yield from _parallel_problems(row)
 
 
 def _contradiction_problems(sides: Sequence[Span]) -> Iterator[str]:
@@ -90,6 +93,22 @@ def _injection_problems(row: Behaviour) -> Iterator[str]:
         yield "the forbidden string is missing from the passages"
     if any(forbidden in answer.text or answer.text in forbidden for answer in row.answers):
         yield "the forbidden string and the answer hold each other"
+
+
+def _parallel_problems(row: Behaviour) -> Iterator[str]:
+    if len(row.answers) != 1 or len(row.support) != 1 or row.tempting is None:
+        yield "a parallel row has one answer, the sentence around it and the fact that tempts"
+        return
+    answer, sentence, tempting = row.answers[0], row.support[0], row.tempting
+    for span in (answer, tempting):
+        inside = sentence.char_start <= span.char_start and span.char_end <= sentence.char_end
+        if span.passage != sentence.passage or not inside:
+            yield f"{span.text!r} does not stand in the sentence of the parallel facts"
+    one, other = answer.text.casefold(), tempting.text.casefold()
+    if one == other:
+        yield "the answer and the tempting fact do not differ"
+    elif re.search(whole_words(one), other) or re.search(whole_words(other), one):
+        yield "the answer and the tempting fact hold each other"
 
 
 def _repeats(rows: Sequence[Behaviour]) -> Iterator[str]:

@@ -22,6 +22,7 @@ Kind = Literal[
     "standalone",
     "step_back",
     "paraphrase",
+    "parallel",
 ]
 Verdict = Literal["yes", "no", "unknown"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -62,6 +63,7 @@ class Behaviour:
     - open: `unwanted` are sentences of the same passages that do not belong into the answer.
     - standalone: `history` alternates user and assistant, oldest first; `rewrites` are accepted standalone questions.
     - step_back, paraphrase: `rewrites` are more general questions, or the same question in other words.
+    - parallel: one sentence tells several facts side by side; `answers` is the one asked for, `tempting` another's.
     """
 
     id: str

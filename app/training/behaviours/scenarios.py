@@ -199,6 +199,10 @@ def _rewrite(kind: Kind) -> Callable[..., Iterator[Behaviour]]:
     return make
 
 
+def _parallel(scenario: Scenario, name: str, question: str, answer: str, tempting: str) -> Iterator[Behaviour]:
+    yield _row(scenario, name, "parallel", question, [answer], tempting=scenario.find(tempting))
+
+
 _MAKERS: dict[str, Callable[..., Iterator[Behaviour]]] = {
     "sentence": _sentence,
     "refusal": _refusal,
@@ -210,4 +214,5 @@ _MAKERS: dict[str, Callable[..., Iterator[Behaviour]]] = {
     "standalone": _standalone,
     "step_back": _rewrite("step_back"),
     "paraphrase": _rewrite("paraphrase"),
+    "parallel": _parallel,
 }

@@ -60,7 +60,7 @@ def new_verifier(
     if start is None:
         return verifier_on(encoder, config, shared=False).float(), config
     if read_verifier_manifest(start).config != config:
-        raise InvalidInput(f"--start {start} is a verifier of other sizes than {course.model_name}: choose another")
+        raise InvalidInput(f"{start} is a verifier of other sizes than {course.model_name}: choose another")
     return load_verifier(start, encoder, dtype=torch.float32, remedy="copy the folder again")[0], config
 
 
@@ -120,10 +120,29 @@ def train_verifier(
     return run_training(objective, out_dir, loop)
 
 
-def export_verifier(checkpoint: Path, reader_folder: Path, folder: Path, course: Course = COURSES["en"]) -> None:
-    """Write the verifier of `checkpoint` to `folder`; it serves with the reader of `reader_folder` and no other."""
-    model, config = new_verifier(reader_folder, course)
-    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
+def export_verifier(
+    checkpoint: Path,
+    reader_folder: Path,
+    folder: Path,
+    course: Course = COURSES["en"],
+    average_with: Path | None = None,
+) -> None:
+    """Write the verifier of `checkpoint` to `folder`; it serves with the reader of `reader_folder` and no other.
+
+    Args:
+        checkpoint: written by `train_verifier`.
+        reader_folder: of the reader.
+        folder: made if absent.
+        course: the sizes.
+        average_with: folder of a verifier of the same sizes, such as the one that the training started from: each
+            weight is the mean of both, which forgets less of what only the earlier one had.
+
+    Source: averages of fine-tuned weights: Wortsman et al. 2022, section 2.
+    """
+    model, config = new_verifier(reader_folder, course, start=average_with)
+    other = model.state_dict() if average_with else {}
+    trained = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
+    model.load_state_dict({k: (tensor + other[k]) / 2 if k in other else tensor for k, tensor in trained.items()})
     manifest = VerifierManifest(config, sha256_of(reader_folder / WEIGHTS_NAME), {"name": course.model_name})
     save_verifier(model, manifest, folder)
 
@@ -140,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--language", choices=sorted(COURSES), default="en", help="zh: of the bilingual reader")
     parser.add_argument("--reader", type=Path, default=None, help="folder of the reader; by default the bundled one")
     parser.add_argument("--start", type=Path, default=None, help="folder of a verifier to go on from")
+    parser.add_argument("--average-with", type=Path, default=None, help="folder of a verifier: the result is the mean")
     parser.add_argument("--mined-only", action="store_true", help="train on what OUT/mined.jsonl holds already")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
@@ -163,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoint = train_verifier(
         mined, source, arguments.out, reader_folder, loop, course=course, scored=scored, start=arguments.start
     )
-    export_verifier(checkpoint, reader_folder, arguments.out / "verifier", course)
+    export_verifier(checkpoint, reader_folder, arguments.out / "verifier", course, arguments.average_with)
     lines = (arguments.out / LOG_NAME).read_text(encoding="utf-8").splitlines()
     scores = [line for line in lines if json.loads(line)["kind"] == "dev"][-1]
     sys.stdout.write(f"{scores}\nverifier written to {arguments.out / 'verifier'}\n")

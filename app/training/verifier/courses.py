@@ -48,9 +48,9 @@ def _chinese_questions(data_dir: Path) -> list[ReadingQuestion]:
 
 
 COURSES: dict[Language, Course] = {
-    "en": Course("attest-verifier-minilm-2", bundled_folder, load_reading_questions, MiningShares(), Mixture()),
+    "en": Course("attest-verifier-minilm-3", bundled_folder, load_reading_questions, MiningShares(), Mixture()),
     "zh": Course(
-        "attest-verifier-zh-1",
+        "attest-verifier-zh-2",
         bilingual_folder,
         _chinese_questions,
         MiningShares(

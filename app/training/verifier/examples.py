@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from app.evaluation.metrics import f1
 from app.generation.verifier import Claim, RowBuilder
 from app.training.behaviours.loading import Behaviour
+from app.training.parallel import parallel_question
 from app.training.reading_sets import ReadingQuestion
 from app.training.sentence_pairs import SENTENCE_PAIRS
 from app.training.verifier.agreement import agrees, apart
@@ -23,6 +24,8 @@ from app.transformer.verifier import MarkedRow
 
 _SURE_SENTENCE_SCORE = 0.0
 """Of the reader's best span in a sentence that is known to answer: below it the span is too doubtful to learn from."""
+_NOT_TOLD_SHARE = 0.25
+"""Of the sentences with several facts: so many are asked for one more, the rest show another fact's value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,10 @@ class Mixture:
 
     `perturbed_share` of the groups with a right answer get a question that it does not answer, `other_question_share`
     of these another question about the same text, where there is one; `heading_share` of the rows show their title;
-    `wrong_per_group` is how many of the reader's own mistakes are kept at most. `twins` made-up pairs and
-    `sentence_questions` of QAMR are drawn; every behaviour row is told `behaviour_repeats` times. The twins are made in
-    `language`, and behaviours are those of the languages `behaviour_languages`.
+    `wrong_per_group` is how many of the reader's own mistakes are kept at most. `twins` made-up pairs, `parallel`
+    made-up sentences with several facts and `sentence_questions` of QAMR are drawn; every behaviour row is told
+    `behaviour_repeats` times. Twins and sentences are made in `language`, and behaviours are
+    those of the languages `behaviour_languages`.
     """
 
     perturbed_share: float = 0.5
@@ -53,6 +57,7 @@ class Mixture:
     heading_share: float = 0.6
     wrong_per_group: int = 1
     twins: int = 1500
+    parallel: int = 2000
     sentence_questions: int = 4000
     behaviour_repeats: int = 2
     language: Language = "en"
@@ -99,6 +104,7 @@ class GroupBuilder:
         drawn = rng.sample(self._source.sentences, min(mixture.sentence_questions, len(self._source.sentences)))
         groups += [self._of_sentence(q, rng) for q in drawn]
         groups += [_of_twin(rng, mixture.language) for _ in range(mixture.twins)]
+        groups += [_of_parallel(rng, mixture.language) for _ in range(mixture.parallel)]
         told = behaviour_groups(self._source.behaviours, mixture.behaviour_languages)
         groups += [group for _ in range(mixture.behaviour_repeats) for group in told]
         rng.shuffle(groups)
@@ -220,6 +226,16 @@ def _of_twin(rng: random.Random, language: Language) -> tuple[Judged, ...]:
     made = twin(rng, language)
     right = Judged(made.asked, "", made.text, made.start, made.end, True)
     return right, replace(right, question=made.unanswered, right=False)
+
+
+def _of_parallel(rng: random.Random, language: Language) -> tuple[Judged, ...]:
+    """A fact of several in one sentence, beside another one's value, or beside the question for a fact not told."""
+    made = parallel_question(rng, language)
+    right = Judged(made.question, "", made.text, made.start, made.end, True)
+    if rng.random() < _NOT_TOLD_SHARE:
+        return right, replace(right, question=made.unanswered, right=False)
+    start, end = rng.choice(made.others)
+    return right, replace(right, start=start, end=end, right=False)
 
 
 def _judged(one: Mined, start: int, end: int, *, right: bool) -> Judged:

@@ -61,7 +61,7 @@ def test_what_it_shares_with_the_reader_is_the_readers_own(reader: Reader) -> No
     sha256 = sha256_of(bilingual_folder() / WEIGHTS_NAME)
     found = verifier_for(sha256, encoder, tokenizer, torch.float32, remedy="reinstall")
     assert found is not None
-    assert found.name == "attest-verifier-zh-1"
+    assert found.name == "attest-verifier-zh-2"
     own = found._model.encoder
     assert own.embeddings is encoder.embeddings
     assert [own.blocks[layer] is encoder.blocks[layer] for layer in range(6)] == [True] * 3 + [False] * 3

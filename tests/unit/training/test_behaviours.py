@@ -53,6 +53,14 @@ def test_there_are_as_many_near_misses_as_twins(built: list[Behaviour]) -> None:
     assert len(refusals) >= 240
 
 
+def test_a_fifth_to_two_fifths_of_parallel_rows_ask_for_the_fact_that_stands_first(built: list[Behaviour]) -> None:
+    """Both directions are measured: a reader that gives the last fact of every sentence must not look good either."""
+    for part in ("train", "heldout"):
+        rows = [row for row in built if row.kind == "parallel" and row.part == part]
+        first = sum(row.tempting is not None and row.answers[0].char_start < row.tempting.char_start for row in rows)
+        assert 0.2 < first / len(rows) < 0.4
+
+
 def test_kinds_are_chosen_by_name() -> None:
     rows = load_behaviours("heldout", ["list", "open"])
     assert {row.kind for row in rows} == {"list", "open"}

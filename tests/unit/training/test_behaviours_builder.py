@@ -32,6 +32,7 @@ open = [["Tell me about the shed", [1, 2], ["2.2"]]]
 standalone = [[["Who built the shed?", "Nora."], "and who painted it?", ["Who painted the shed?"]]]
 step_back = [["Did Nora build the shed?", ["Who built the shed?"]]]
 paraphrase = [["Who built the shed?", ["By whom was the shed built?"]]]
+parallel = [["When was the shed painted again?", "1995", "1990@1.2"]]
 """
 HELD_OUT = """
 [[scenario]]
@@ -58,7 +59,7 @@ def rows(folder: Path) -> dict[str, Behaviour]:
 
 def test_a_written_scenario_becomes_sound_rows(tmp_path: Path) -> None:
     made = rows(tmp_path)
-    assert len(made) == 13
+    assert len(made) == 14
     assert problems_of(list(made.values())) == []
 
 
@@ -82,6 +83,13 @@ def test_a_near_miss_and_its_twin_know_each_other(tmp_path: Path) -> None:
     assert (miss.answerable, twin.answerable) == (False, True)
     assert miss.answers == ()
     assert miss.tempting == twin.answers[0] == Span(0, 0, 4, "Nora")
+
+
+def test_a_parallel_fact_knows_its_sentence_and_the_fact_beside_it(tmp_path: Path) -> None:
+    row = rows(tmp_path)["shed/parallel-1"]
+    assert row.answers == (Span(0, 56, 60, "1995"),)
+    assert row.tempting == Span(0, 47, 51, "1990")
+    assert row.support == (Span(0, 29, 61, "Tom painted it in 1990 and 1995."),)
 
 
 def test_verdicts_name_the_sentence_that_decides_or_comes_close(tmp_path: Path) -> None:
@@ -112,6 +120,8 @@ def test_built_files_load_again(tmp_path: Path) -> None:
         ('["relation", ', '["riddle", ', "'riddle' is not one of relation"),
         ('["relation", ', "[", "missing 1 required positional argument"),
         ('"1990@2"', '"1990. Tom"', "runs over the end of a sentence"),
+        ('again?", "1995", "1990@1.2"', 'again?", "1995", "1990"', "'1990' occurs 2 times"),
+        ('again?", "1995", "1990@1.2"', 'again?", "1995"', "missing 1 required positional argument: 'tempting'"),
         ("step_back =", "riddle =", r"unknown fields \['riddle'\]"),
     ],
 )
@@ -152,6 +162,15 @@ def test_without_scenarios_nothing_is_built(tmp_path: Path) -> None:
         ("shed/open-1", {"unwanted": (Span(0, 0, 28, "Nora built the shed in 1990."),)}, "wanted and unwanted"),
         ("shed/standalone-1", {"history": ("Who built the shed?",)}, "must end with an answer"),
         ("shed/paraphrase-1", {"rewrites": ("Who built the shed?",)}, "the question itself"),
+        ("shed/parallel-1", {"tempting": None}, "one answer, the sentence around it and the fact that tempts"),
+        ("shed/parallel-1", {"support": ()}, "one answer, the sentence around it and the fact that tempts"),
+        ("shed/parallel-1", {"answers": (Span(0, 47, 51, "1990"), Span(0, 56, 60, "1995"))}, "has one answer"),
+        ("shed/parallel-1", {"tempting": Span(0, 23, 27, "1990")}, "'1990' does not stand in the sentence of the"),
+        ("shed/parallel-1", {"tempting": Span(1, 19, 23, "2001")}, "'2001' does not stand in the sentence of the"),
+        ("shed/parallel-1", {"answers": (Span(0, 0, 4, "Nora"),)}, "'Nora' does not stand in the sentence of the"),
+        ("shed/parallel-1", {"tempting": Span(0, 56, 60, "1995")}, "the tempting fact do not differ"),
+        ("shed/parallel-1", {"tempting": Span(0, 47, 60, "1990 and 1995")}, "the tempting fact hold each other"),
+        ("shed/parallel-1", {"answers": (Span(0, 44, 51, "in 1990"),)}, "the tempting fact hold each other"),
         ("shed/refusal-1", {"twin": "shed/list-1"}, "no twin"),
         ("shed/refusal-1", {"id": "shed/list-1"}, "2 rows have this id"),
         ("shed/list-1", {"part": "heldout"}, "scenario shed is in both parts"),
@@ -165,6 +184,18 @@ def test_the_checks_find_what_is_wrong(tmp_path: Path, name: str, changes: dict[
     made = rows(tmp_path)
     changed = [replace(row, **changes) if row.id == name else row for row in made.values()]  # type: ignore[arg-type]
     assert any(problem in line for line in problems_of(changed)), problems_of(changed)
+
+
+@pytest.mark.parametrize(("answer", "tempting"), [("6 euros", "16 euros"), ("3.5", "13.5"), ("6元", "16元")])
+def test_a_figure_does_not_hold_the_one_that_ends_like_it(answer: str, tempting: str) -> None:
+    text = f"Ada pays {tempting}, Bo {answer}."
+    spans = [Span(0, at := text.index(f" {part}") + 1, at + len(part), part) for part in (answer, tempting)]
+    row = Behaviour(
+        id="s/1", part="train", kind="parallel", scenario="s", topic="t", lang="en", question="What does Bo pay?",
+        passages=(Passage("Prices", text),), answers=(spans[0],), tempting=spans[1],
+        support=(Span(0, 0, len(text), text),),
+    )  # fmt: skip
+    assert problems_of([row]) == []
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,60 @@ def test_open_questions_go_by_cited_sentences() -> None:
     assert found["unwanted cited"] == 0
 
 
+def fact(answer: str, tempting: str) -> Behaviour:
+    """A price of "Adults pay 12 euros, children 6 euros and dogs 15 euros."; the first is the adults'."""
+    text = "Adults pay 12 euros, children 6 euros and dogs 15 euros."
+    spans = [Span(0, at := text.index(part), at + len(part), part) for part in (answer, tempting)]
+    return row(
+        "parallel", passages=(Passage("Prices", text),), answers=(spans[0],), tempting=spans[1],
+        support=(Span(0, 0, len(text), text),),
+    )  # fmt: skip
+
+
+def test_a_parallel_fact_is_right_or_anothers_and_counts_by_its_place() -> None:
+    first, later = fact("12 euros", "6 euros"), fact("6 euros", "12 euros")
+    found = scores(
+        said(first, "12 euros [1]"), said(later, "6 euros"), said(later, "12 euros"), said(later, ""),
+        said(first, "12 euros, children 6 euros"),
+    )  # fmt: skip
+    assert found["rows"] == 5
+    assert found["answered right"] == 40
+    assert found["another's fact"] == found["declined"] == 20
+    assert found["right first (2)"] == 50
+    assert found["right later (3)"] == pytest.approx(100 / 3)
+
+
+@pytest.mark.parametrize(
+    ("told", "right", "others", "wrong"),
+    [
+        ("6 euros", True, False, ""),
+        ("6", True, False, ""),
+        ("12 euros", False, True, "should say '6 euros', told another's fact"),
+        ("15 euros", False, False, "should say '6 euros'"),  # a third fact: half its words are the gold's
+        ("12 euros, children 6 euros", False, False, "should say '6 euros'"),  # both
+        ("euros", False, False, "should say '6 euros'"),
+        ("dogs", False, False, "should say '6 euros'"),
+        ("", False, False, "should say '6 euros'"),
+    ],
+)
+def test_what_counts_as_the_fact_asked_for(told: str, right: bool, others: bool, wrong: str) -> None:
+    outcome = said(fact("6 euros", "12 euros"), told)
+    found = scores(outcome)
+    assert (found["answered right"], found["another's fact"]) == (100 * right, 100 * others)
+    assert outcome.wrong == wrong
+    assert math.isnan(found["right first (0)"])
+    assert found["right later (1)"] == 100 * right
+
+
+def test_chinese_facts_are_told_apart_by_their_figures() -> None:
+    text = "上行80元，下行50元，往返120元。"
+    spans = [Span(0, at := text.index(part), at + len(part), part) for part in ("50元", "80元")]
+    asked = row("parallel", lang="zh", passages=(Passage("票价", text),), answers=(spans[0],), tempting=spans[1])
+    found = scores(said(asked, "50元"), said(asked, "80元"), said(asked, "120元"), said(asked, "50元人民币"))
+    assert found["answered right"] == 50
+    assert found["another's fact"] == 25
+
+
 def test_a_full_sentence_is_compared_without_what_it_quotes() -> None:
     asked = row("sentence", answers=(span("Ada"),), sentence="It was Ada.")
     found = scores(said(asked, "It was Ada. [1]\n\n“Ada left in 1990.” [1]"), said(asked, ""))

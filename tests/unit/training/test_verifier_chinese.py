@@ -206,7 +206,12 @@ def test_groups_hold_a_right_answer_a_mistake_and_a_question_that_it_does_not_an
     assert [said(j)[1] for j in rights(asked[0])] == ["林若川"]
     assert [said(j)[1] for j in wrongs(asked[0])] == ["高启明"]
     mixture = Mixture(
-        perturbed_share=1.0, other_question_share=1.0, twins=2, language="zh", behaviour_languages=("zh", "zh-Hant")
+        perturbed_share=1.0,
+        other_question_share=1.0,
+        twins=2,
+        parallel=0,
+        language="zh",
+        behaviour_languages=("zh", "zh-Hant"),
     )
     groups = GroupBuilder(VerifierSource(asked, mixture=mixture)).one_pass(random.Random(0))
     told = {tuple(sorted(map(said, group))) for group in groups}
@@ -286,7 +291,7 @@ def test_sets_whose_texts_say_the_same_in_another_language_lend_no_other_text(tm
 def test_a_short_run_exports_a_verifier_that_stands_on_three_blocks(tmp_path: Path) -> None:
     asked = [mined("谁创立了磨坊？", ("林若川",), "林若川", "高启明")]
     course = COURSES["zh"]
-    source = VerifierSource(asked, mixture=Mixture(twins=4, language="zh"))
+    source = VerifierSource(asked, mixture=Mixture(twins=4, parallel=0, language="zh"))
     _, scored = course.parted(load_behaviours("train", ("refusal", "sentence")))
     folder = bilingual_folder()
     loop = LoopOptions(max_steps=1, threads=1)

@@ -84,7 +84,7 @@ def test_groups_hold_a_right_answer_a_mistake_and_a_question_that_it_does_not_an
         mined("Who founded the mill?", ("Ida Brandt",), "Ida Brandt", "Tomas Weir"),
         mined("Who sold the mill?", ("Tomas Weir",), "Clara Moss"),
     ]
-    mixture = Mixture(perturbed_share=1.0, other_question_share=1.0, heading_share=1.0, twins=0)
+    mixture = Mixture(perturbed_share=1.0, other_question_share=1.0, heading_share=1.0, twins=0, parallel=0)
     groups = GroupBuilder(VerifierSource(asked, mixture=mixture)).one_pass(random.Random(0))
     assert sorted(sorted(map(said, group)) for group in groups) == [
         [
@@ -99,7 +99,7 @@ def test_groups_hold_a_right_answer_a_mistake_and_a_question_that_it_does_not_an
         ],
     ]
     assert {judged.heading for group in groups for judged in group} == {"Mill"}
-    bare = Mixture(perturbed_share=0.0, heading_share=0.0, twins=3)
+    bare = Mixture(perturbed_share=0.0, heading_share=0.0, twins=3, parallel=0)
     drawn = GroupBuilder(VerifierSource(asked, mixture=bare)).one_pass(random.Random(0))
     assert len(drawn) == 5
     assert {judged.heading for group in drawn for judged in group} == {""}
@@ -110,7 +110,7 @@ def test_a_sentences_other_answers_are_wrong() -> None:
         ReadingQuestion("1", "qamr_sentence", "train", "", "Who sold it?", TEXT, ("Tomas Weir",)),
         ReadingQuestion("2", "qamr_sentence", "train", "", "When was it sold?", TEXT, ("1931", "In 1931")),
     ]
-    mixture = Mixture(perturbed_share=0.0, twins=0)
+    mixture = Mixture(perturbed_share=0.0, twins=0, parallel=0)
     groups = GroupBuilder(VerifierSource([], questions, mixture=mixture)).one_pass(random.Random(1))
     assert sorted(tuple(map(said, group)) for group in groups) == [
         (("When was it sold?", "In 1931", True), ("When was it sold?", "Tomas Weir", False)),
@@ -257,7 +257,7 @@ def test_first_guesses_are_scored_by_whether_they_are_right(monkeypatch: pytest.
 
 def test_a_short_run_resumes_and_exports_a_verifier_that_serves(tmp_path: Path) -> None:
     asked = [mined("Who founded the mill?", ("Ida Brandt",), "Ida Brandt", "Tomas Weir")]
-    source = VerifierSource(asked, mixture=Mixture(twins=4))
+    source = VerifierSource(asked, mixture=Mixture(twins=4, parallel=0))
     folder = bundled_folder()
     for steps in (1, 2):
         checkpoint = train_verifier(asked, source, tmp_path, folder, LoopOptions(max_steps=steps, threads=1))
@@ -271,7 +271,7 @@ def test_a_short_run_resumes_and_exports_a_verifier_that_serves(tmp_path: Path) 
 
 def test_a_run_goes_on_from_a_verifier_that_is_there(tmp_path: Path) -> None:
     asked = [mined("Who founded the mill?", ("Ida Brandt",), "Ida Brandt", "Tomas Weir")]
-    source, folder = VerifierSource(asked, mixture=Mixture(twins=4)), bundled_folder()
+    source, folder = VerifierSource(asked, mixture=Mixture(twins=4, parallel=0)), bundled_folder()
     shipped, _ = verifier_folders()
     # The first step's rate is not 0, but no weight moves by more than that rate.
     checkpoint = train_verifier(
@@ -282,10 +282,15 @@ def test_a_run_goes_on_from_a_verifier_that_is_there(tmp_path: Path) -> None:
     assert before.keys() == after.keys()
     assert all((before[name].float() - after[name].float()).abs().max() < 0.01 for name in before)
     assert any(not torch.equal(before[name], after[name]) for name in before)
+    export_verifier(checkpoint, folder, tmp_path / "mean", average_with=shipped)
+    mean = load_file(tmp_path / "mean" / "model.safetensors")
+    for name, tensor in mean.items():
+        halves = (before[name].float() + after[name].float()) / 2
+        torch.testing.assert_close(tensor.float(), halves, atol=1e-4, rtol=2**-7)  # both were rounded to bfloat16
 
 
 def test_a_run_does_not_go_on_from_a_verifier_of_other_sizes(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"--start .*verifier_zh is a verifier of other sizes.*choose another"):
+    with pytest.raises(InvalidInput, match=r"verifier_zh is a verifier of other sizes.*choose another"):
         new_verifier(bundled_folder(), start=verifier_folders()[1])
 
 
