@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from app.training.behaviours.loading import Behaviour
 from app.training.parallel import parallel_question
 from app.training.reading_sets import ReadingQuestion
-from app.training.verifier.relations import Language, twin
+from app.training.verifier.relations import twin
 
 OWN_EXAMPLES, MADE_UP, PARALLEL = "own_examples", "made_up", "parallel"
 _NOT_TOLD_SHARE = 0.15
@@ -41,11 +41,11 @@ def made_up_questions(rng: random.Random, number: int) -> list[ReadingQuestion]:
     return questions
 
 
-def parallel_questions(rng: random.Random, number: int, language: Language = "en") -> list[ReadingQuestion]:
-    """Return `number` questions about one of several facts of a sentence; some ask for a fact that is not told."""
+def parallel_questions(rng: random.Random, number: int) -> list[ReadingQuestion]:
+    """Return `number` English questions about one of several facts of a sentence; some ask for one that is not told."""
     questions = []
     for index in range(number):
-        made = parallel_question(rng, language)
+        made = parallel_question(rng)
         told = rng.random() >= _NOT_TOLD_SHARE
         asked, answers = (made.question, (made.answer,)) if told else (made.unanswered, ())
         questions.append(ReadingQuestion(f"parallel-{index}", PARALLEL, "train", "", asked, made.text, answers))

@@ -159,10 +159,10 @@ class ExampleBuilder:
         return ReadingExample(tuple(rows), tuple(candidates[:_MAX_OCCURRENCES]))
 
     def joined(self, q: ReadingQuestion, rng: random.Random) -> ReadingExample | None:
-        """Return a one-sentence question over several sentences, its own among them or not, or changed so that none
-        answers.
+        """Return a one-sentence question over several sentences, its own among them or not.
 
-        A question that `find_distractors` knows stands among the sentences most like its own, others among any of QAMR.
+        It may be changed so that none answers. A question that `find_distractors` knows stands among the sentences most
+        like its own, others among any of QAMR.
         """
         others = self._distractors.get(q.id, self._pool)
         sentences = rng.sample(others, min(len(others), rng.choice(self.options.joined_sentences)))

@@ -1,7 +1,4 @@
-"""Step three of the bilingual reader: Chinese questions, with English ones so that English is not lost, and export.
-
-`python -m app.training.bilingual.finetune --data DIR --out RUN --start FOLDER` goes on from a finished one.
-"""
+"""Step three of the bilingual reader: Chinese questions, with English ones so that English is not lost, and export."""
 
 from __future__ import annotations
 
@@ -9,24 +6,22 @@ import argparse
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from app.index.analysis import sentence_spans
 from app.training.bilingual.cloze import cloze_questions
 from app.training.bilingual.pretrain import PRETRAINED, START, english_reader_folder
 from app.training.bilingual.reading import load_chinese_questions, training_contexts
 from app.training.bilingual.start import starting_reader
 from app.training.bilingual.words import proper_nouns
 from app.training.loop import CHECKPOINT_NAME, LoopOptions, device_of_choice, run_training
-from app.training.own_questions import parallel_questions
 from app.training.reader import MINILM_SHA256, minilm_folder, special_ids
 from app.training.reader_export import RANK_WEIGHTS
 from app.training.reader_objective import ReaderObjective, ReaderRates, dev_questions
 from app.training.reading_examples import ExampleBuilder, MixtureOptions, ReadingExample
-from app.training.reading_sets import ReadingQuestion, load_reading_questions
+from app.training.reading_sets import load_reading_questions
 from app.transformer.pointer import PointerConfig, PointerReader
 from app.transformer.pointer_checkpoints import TOKENIZER_NAME, ReaderManifest, load_pointer_reader, save_pointer_reader
 from app.transformer.pointer_search import RankWeights
@@ -36,9 +31,6 @@ TUNED = "reading"
 MODEL_NAME = "attest-reader-zh-en-1"
 CLOZE_STAGES = ((0.3, 1200),)
 """Cloze questions in a pass that begins before this share of the budget is spent; none after the last."""
-PARALLEL_PER_PASS, _ALONE = 1500, 0.5
-_GOING_ON = ReaderRates(frozen_layers=3, encoder_lr=7.5e-5, decoder_lr=1e-4)
-"""Half of the first course's; the vocabulary and the blocks that the verifier stands on stay."""
 ENGLISH_DRAWS = (
     ("squad2_dev_half", 400),
     ("xquad_en_zh", 100),
@@ -57,15 +49,10 @@ MIXTURE = MixtureOptions(
 DEV_SIZES = {"cmrc2018": 40, "drcd": 25, "xquad_zh": 10}
 
 
-def finetune(data_dir: Path, out_dir: Path, loop: LoopOptions, start: Path | None = None) -> Path:
+def finetune(data_dir: Path, out_dir: Path, loop: LoopOptions) -> Path:
     """Train the reader in `out_dir/reading` and return its checkpoint. Resumes.
 
-    Args:
-        data_dir: of the questions.
-        out_dir: of the training; without `start` it begins with `out_dir/start` and, where it is there, the encoder of
-            `out_dir/masked-language`.
-        loop: how long.
-        start: folder of a finished reader to go on from, without cloze questions.
+    Starts from `out_dir/start` and, where it is there, the encoder of `out_dir/masked-language`.
 
     Raises:
         Unavailable: a data file is missing.
@@ -73,22 +60,22 @@ def finetune(data_dir: Path, out_dir: Path, loop: LoopOptions, start: Path | Non
     torch.manual_seed(loop.seed)
     chinese = load_chinese_questions(data_dir)
     questions = [*chinese, *load_reading_questions(data_dir)]
-    model, _ = _untrained(out_dir, start)
-    tokenizer = TextTokenizer((start or out_dir / START) / TOKENIZER_NAME)
+    tokenizer = TextTokenizer(out_dir / START / TOKENIZER_NAME)
     special = special_ids(tokenizer)
     builder = ExampleBuilder([q for q in questions if q.role == "train"], tokenizer, special, MIXTURE)
     contexts, names = training_contexts(chinese), proper_nouns()
 
-    def made_up(rng: random.Random, share: float) -> list[ReadingExample]:
-        number = 0 if start else next((number for until, number in CLOZE_STAGES if share < until), 0)
-        cloze = cloze_questions(contexts, names, rng) if number else []
-        drawn = rng.sample(cloze, min(number, len(cloze)))
-        drawn += [in_a_passage(q, contexts, rng) for q in parallel_questions(rng, PARALLEL_PER_PASS, "zh")]
+    def cloze(rng: random.Random, share: float) -> list[ReadingExample]:
+        number = next((number for until, number in CLOZE_STAGES if share < until), 0)
+        made = cloze_questions(contexts, names, rng) if number else []
+        drawn = rng.sample(made, min(number, len(made)))
         examples = [builder.build(q, [q.context], rng) for q in drawn]
         return [example for example in examples if example is not None]
 
+    model, _ = starting_reader(out_dir / START, english_reader_folder(), minilm_folder())
+    first_new_word = _first_new_word()
     pretrained = out_dir / PRETRAINED / CHECKPOINT_NAME
-    if start is None and pretrained.is_file():
+    if pretrained.is_file():
         load_pretrained_encoder(model, pretrained)
     objective = ReaderObjective(
         model.to(device_of_choice()),
@@ -96,8 +83,8 @@ def finetune(data_dir: Path, out_dir: Path, loop: LoopOptions, start: Path | Non
         tokenizer,
         special,
         dev_questions(questions, DEV_SIZES, loop),
-        _GOING_ON if start else ReaderRates(_first_new_word(), encoder_lr=1.5e-4, decoder_lr=2e-4),
-        extra=made_up,
+        ReaderRates(first_new_word, encoder_lr=1.5e-4, decoder_lr=2e-4),
+        extra=cloze,
     )
     return run_training(objective, out_dir / TUNED, loop)
 
@@ -110,12 +97,7 @@ def load_pretrained_encoder(model: PointerReader, checkpoint: Path) -> None:
 
 
 def export_bilingual(
-    out_dir: Path,
-    folder: Path,
-    *,
-    null_threshold: float = 0.5,
-    rank_weights: RankWeights = RANK_WEIGHTS,
-    start: Path | None = None,
+    out_dir: Path, folder: Path, *, null_threshold: float = 0.5, rank_weights: RankWeights = RANK_WEIGHTS
 ) -> None:
     """Write the reader of `out_dir/reading` to `folder` in bfloat16, with its tokenizer and checksums.
 
@@ -124,9 +106,8 @@ def export_bilingual(
         folder: made if absent; other files in it (card, calibration) stay and are listed in its checksums.
         null_threshold: probability of NO ANSWER from which the reader itself declines.
         rank_weights: of the ranking, by default those of the English reader.
-        start: folder of the reader that the training went on from, if it did.
     """
-    model, config = trained_bilingual(out_dir, start)
+    model, config = trained_bilingual(out_dir)
     settings = {
         "name": MODEL_NAME,
         "null_threshold": null_threshold,
@@ -136,36 +117,18 @@ def export_bilingual(
     save_pointer_reader(
         model,
         ReaderManifest(config, MINILM_SHA256, settings),
-        (start or out_dir / START) / TOKENIZER_NAME,
+        out_dir / START / TOKENIZER_NAME,
         folder,
         first_new_word=_first_new_word(),
     )
 
 
-def trained_bilingual(out_dir: Path, start: Path | None = None) -> tuple[PointerReader, PointerConfig]:
+def trained_bilingual(out_dir: Path) -> tuple[PointerReader, PointerConfig]:
     """Return the reader of the last checkpoint in `out_dir/reading`, in float32 and evaluation mode, with its sizes."""
-    model, config = _untrained(out_dir, start)
+    model, config = starting_reader(out_dir / START, english_reader_folder(), minilm_folder())
     saved = torch.load(out_dir / TUNED / CHECKPOINT_NAME, map_location="cpu", weights_only=True)
     model.load_state_dict(saved["model"])
     return model.eval(), config
-
-
-def in_a_passage(q: ReadingQuestion, contexts: Sequence[str], rng: random.Random) -> ReadingQuestion:
-    """Return `q` with its sentence beside the first two of one of `contexts`, for half of the questions."""
-    context = rng.choice(contexts)
-    _, end = sentence_spans(context)[:2][-1]
-    beside = context[:end]
-    if rng.random() < _ALONE or any(answer in beside for answer in q.answers):
-        return q
-    return replace(q, context=beside + q.context if rng.random() < 1 / 2 else q.context + beside)
-
-
-def _untrained(out_dir: Path, start: Path | None) -> tuple[PointerReader, PointerConfig]:
-    """The reader that a training begins with, in float32: a finished one, or the English one with new words."""
-    if start is None:
-        return starting_reader(out_dir / START, english_reader_folder(), minilm_folder())
-    model, manifest = load_pointer_reader(start, minilm_folder())
-    return model.float(), manifest.config
 
 
 def _first_new_word() -> int:
@@ -181,17 +144,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--max-steps", type=int, default=None)
     parser.add_argument("--eval-minutes", type=float, default=20.0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--start", type=Path, default=None, help="folder of a finished reader to go on from")
     arguments = parser.parse_args(argv)
-    loop = LoopOptions(
-        minutes=arguments.minutes,
-        max_steps=arguments.max_steps,
-        eval_minutes=arguments.eval_minutes,
-        threads=arguments.threads,
-    )
-    finetune(arguments.data, arguments.out, loop, arguments.start)
-    export_bilingual(arguments.out, arguments.out / "reader", start=arguments.start)
+    loop = LoopOptions(minutes=arguments.minutes, max_steps=arguments.max_steps, eval_minutes=arguments.eval_minutes)
+    finetune(arguments.data, arguments.out, loop)
+    export_bilingual(arguments.out, arguments.out / "reader")
     sys.stdout.write(f"reader written to {arguments.out / 'reader'}\n")
     return 0
 

@@ -16,12 +16,11 @@ import torch
 from app.errors import IntegrityError, Unavailable
 from app.generation.reader import load_reader
 from app.training.bilingual.cloze import cloze_questions
-from app.training.bilingual.finetune import MODEL_NAME, export_bilingual, finetune, in_a_passage, trained_bilingual
+from app.training.bilingual.finetune import MODEL_NAME, export_bilingual, finetune, trained_bilingual
 from app.training.bilingual.pretrain import ChineseTextOptions, pretrain
 from app.training.bilingual.ranking import Option, best_weights, mean_f1
 from app.training.bilingual.reading import load_chinese_questions, parallel_texts, training_contexts
 from app.training.loop import LoopOptions
-from app.training.own_questions import parallel_questions
 from app.transformer.pointer_checkpoints import read_manifest
 from app.transformer.pointer_rows import SpecialIds, build_row, match_types, pad_rows
 from app.transformer.pointer_search import RankWeights
@@ -167,38 +166,6 @@ def test_training_leaves_english_words_as_they_were_and_changes_new_ones(run: Pa
     assert not torch.equal(pretrained["encoder.embeddings.word.weight"][30522:], words[30522:])
     kinds = [json.loads(line) for line in (run / "reading" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {"cmrc2018_f1", "cmrc2018_em", "cmrc2018_f1_extractive"} <= set(kinds[-1])
-
-
-def test_going_on_from_a_finished_reader_leaves_what_its_verifier_stands_on(run: Path, tmp_path: Path) -> None:
-    start = run / "reader"
-    finetune(run, tmp_path, LOOP, start)
-    export_bilingual(tmp_path, tmp_path / "reader", start=start)
-    before, after = (
-        load_reader(folder, dtype=torch.float32, verify=False).pointer for folder in (start, tmp_path / "reader")
-    )
-    blocks = list(zip(before.encoder.blocks, after.encoder.blocks, strict=True))
-    same = [
-        all(torch.equal(one, other) for one, other in zip(a.parameters(), b.parameters(), strict=True))
-        for a, b in blocks
-    ]
-    assert same == [True] * 3 + [False] * (len(blocks) - 3)
-    words = [reader.encoder.embeddings.word.weight for reader in (before, after)]
-    assert torch.equal(words[0], words[1])
-    assert (tmp_path / "reader" / "tokenizer.json").read_bytes() == (start / "tokenizer.json").read_bytes()
-
-
-def test_half_of_the_made_up_sentences_stand_in_a_passage_that_does_not_hold_their_answer() -> None:
-    rng = random.Random(0)
-    contexts = ["第一句话说河。第二句话说桥。第三句话说路。", "只有一句话。"]
-    asked = parallel_questions(rng, 300, "zh")
-    placed = [in_a_passage(q, contexts, rng) for q in asked]
-    longer = [(q, one) for q, one in zip(asked, placed, strict=True) if one.context != q.context]
-    assert 0.4 < len(longer) / 300 < 0.6
-    assert all(q.context in one.context and one.question == q.question for q, one in longer)
-    assert {one.context.startswith(q.context) for q, one in longer} == {True, False}
-    assert not any("第三句" in one.context for one in placed)
-    blocked = [in_a_passage(q, [f"答案是{q.answers[0]}。"], rng) for q in asked if q.answers]
-    assert all("答案是" not in q.context for q in blocked)
 
 
 def test_the_exported_reader_loads_and_cites_exact_characters(run: Path) -> None:
