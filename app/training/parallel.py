@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from app.training.made_up_values import made_up_values, without_unit
-from app.training.verifier.relations import Language
+from app.training.verifier.relations import Language, capitalized, parted
 
 _SECTION = re.compile(r"\[([^\]]+)\]\n(.*?)(?=\n\[|\Z)", re.S)
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -122,13 +122,13 @@ def frames(language: Language = "en") -> tuple[tuple[Frame, ...], dict[str, tupl
     found = []
     for name, body in _SECTION.findall(Path(__file__).with_name(_MANNERS[language].file).read_text("utf-8")):
         if " by " not in name:
-            words[name] = _parted(body, ";")
+            words[name] = parted(body)
             continue
         values, keys = name.removeprefix(_RESPECTIVELY).split(" by ")
         for line in body.strip().splitlines():
             told, by_key, by_value = (*line.split("|"), "")[:3]
-            head, *rests = _parted(told, "/")
-            found.append(Frame(values, keys, head, tuple(rests), _parted(by_key, ";"), _parted(by_value, ";")))
+            head, *rests = parted(told, "/")
+            found.append(Frame(values, keys, head, tuple(rests), parted(by_key), parted(by_value)))
     first, last, between = ("first_names", "last_names", " ") if language == "en" else ("surnames", "given_names", "")
     words["people"] = tuple(f"{a}{between}{b}" for a in words[first] for b in words[last])
     return tuple(found), words
@@ -151,13 +151,13 @@ def parallel_question(rng: random.Random, language: Language = "en") -> Parallel
     slots = fixed | {f"k{i}": key for i, key in enumerate(keys)} | {f"v{i}": value for i, value in enumerate(shown)}
     text, spans = _filled(_template(frame, size, rng, _MANNERS[language]), slots)
     asked = 0 if rng.random() < _FIRST_SHARE else rng.randrange(1, size)
-    unanswered = _capital(rng.choice(frame.by_key).format(k=stranger, **fixed))
+    unanswered = capitalized(rng.choice(frame.by_key).format(k=stranger, **fixed))
     if frame.by_value and rng.random() < _REVERSED_SHARE:
         question, slot = rng.choice(frame.by_value).format(v=values[asked], **fixed), "k"
     else:
         question, slot = rng.choice(frame.by_key).format(k=keys[asked], **fixed), "v"
     others = tuple(spans[f"{slot}{i}"] for i in range(size) if i != asked)
-    return ParallelQuestion(text, _capital(question), *spans[f"{slot}{asked}"], others, unanswered)
+    return ParallelQuestion(text, capitalized(question), *spans[f"{slot}{asked}"], others, unanswered)
 
 
 def _template(frame: Frame, size: int, rng: random.Random, manner: _Manner) -> str:
@@ -191,18 +191,10 @@ def _filled(template: str, slots: dict[str, str]) -> tuple[str, dict[str, tuple[
         text += filling
         read = match.end()
     text += template[read:]
-    return _capital(text), spans
+    return capitalized(text), spans
 
 
 def _drawn(
     name: str, size: int, words: dict[str, tuple[str, ...]], rng: random.Random, language: Language
 ) -> list[str]:
     return rng.sample(words[name], size) if name in words else made_up_values(name, size, rng, language)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _parted(text: str, separator: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(separator) if part.strip())

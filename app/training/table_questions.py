@@ -19,6 +19,7 @@ from typing import Any
 
 from app.training.reading_sets import ReadingQuestion, Role, article_bucket
 from app.training.table_layouts import Layout, Table, is_number, laid_out, parsed_pipes, tidy_label, window
+from app.training.verifier.relations import capitalized
 
 TABLES = "tables"
 _LAYOUTS: tuple[Layout, ...] = ("lines", "lines", "pipes", "pairs")
@@ -148,13 +149,13 @@ def _of_statement(table: Table, labels: Sequence[str], rng: random.Random) -> _M
     text = _framed(laid.text, rng)
     title = rng.choice(("", firm, f"{firm} — {rng.choice(('annual report', 'Form 10-Q', 'accounts', 'statement'))}"))
     if not answered:
-        return title, _capital(question), text, ()
+        return title, capitalized(question), text, ()
     start, end = laid.places[row][column]
     cell = laid.text[start:end]
     # Where its characters occur twice, another cell would count as right.
     if text.count(cell) > 1:
         return None
-    return title, _capital(question), text, (cell,)
+    return title, capitalized(question), text, (cell,)
 
 
 def _of_table(table: Table, rng: random.Random) -> _Made | None:
@@ -175,9 +176,9 @@ def _of_table(table: Table, rng: random.Random) -> _Made | None:
         if len(hidden.labels) < 2 or label.lower() in laid_out(hidden, "pipes", rng).text.lower():
             return None
         question = rng.choice(_ASPECTS).format(header=_lowered(table.headers[column]), label=label)
-        return "", _capital(question), laid_out(hidden, "pairs", rng).text, ()
+        return "", capitalized(question), laid_out(hidden, "pairs", rng).text, ()
     question = rng.choice(_ASPECTS).format(header=_lowered(table.headers[column]), label=label)
-    return "", _capital(question), laid.text, (cell,)
+    return "", capitalized(question), laid.text, (cell,)
 
 
 def _made_up(labels: Sequence[str], rng: random.Random) -> Table:
@@ -306,10 +307,6 @@ def _spoken(label: str, rng: random.Random) -> str:
 
 def _lowered(text: str) -> str:
     return " ".join(word if word[1:] != word[1:].lower() or len(word) == 1 else word.lower() for word in text.split())
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def new_verifier(
         start: folder of a verifier whose own blocks and head are taken instead of copies and an untrained head.
 
     Raises:
-        InvalidInput: the verifier in `start` has other sizes.
+        InvalidInput: `start` holds no verifier, or one of other sizes.
     """
     torch.manual_seed(seed)
     config = VerifierConfig(
@@ -59,7 +59,13 @@ def new_verifier(
     encoder = load_reader(reader_folder, dtype=torch.float32, verify=False).pointer.encoder
     if start is None:
         return verifier_on(encoder, config, shared=False).float(), config
-    if read_verifier_manifest(start).config != config:
+    try:
+        found = read_verifier_manifest(start)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(
+            f"{start} holds no verifier ({error}): give the folder of one, such as RUN/verifier"
+        ) from None
+    if found.config != config:
         raise InvalidInput(f"{start} is a verifier of other sizes than {course.model_name}: choose another")
     return load_verifier(start, encoder, dtype=torch.float32, remedy="copy the folder again")[0], config
 
@@ -165,6 +171,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(arguments.threads)
     course = COURSES[arguments.language]
     reader_folder = arguments.reader or course.reader_folder()
+    for folder in (arguments.start, arguments.average_with):
+        if folder is not None:  # a wrong one is told before the reader reads and the verifier trains for an hour
+            new_verifier(reader_folder, course, start=folder)
     if arguments.mined_only and not (arguments.out / MINED_NAME).is_file():
         raise Unavailable(f"{arguments.out / MINED_NAME} is missing: leave --mined-only out, and it will be made")
     if arguments.mined_only:

@@ -64,10 +64,10 @@ def families(language: Language = "en") -> tuple[tuple[Family, ...], dict[str, t
         Path(__file__).with_name(_FILES[language]).read_text("utf-8")
     ):
         if not answers:
-            words[name] = _parted(body)
+            words[name] = parted(body)
             continue
         halves = [line.split("|") for line in body.strip().splitlines()]
-        relations = tuple((_parted(statements), _parted(questions)) for statements, questions in halves)
+        relations = tuple((parted(statements), parted(questions)) for statements, questions in halves)
         found.append(Family(relations, words[answers], words[subjects]))
     return tuple(found), words
 
@@ -101,18 +101,20 @@ def twin(rng: random.Random, language: Language = "en") -> Twin:
         about = stranger if rng.random() < 1 / 3 else subject
         unanswered = rng.choice((told if about != subject else other)[1]).format(y=about, **blanks)
     start = text.index("\0")
-    return Twin(text.replace("\0", answer), start, start + len(answer), _capital(asked), _capital(unanswered))
+    return Twin(text.replace("\0", answer), start, start + len(answer), capitalized(asked), capitalized(unanswered))
 
 
-def _parted(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(";"))
+def parted(text: str, separator: str = ";") -> tuple[str, ...]:
+    """Return the parts of a list that are not empty, without spaces at their ends."""
+    return tuple(part.strip() for part in text.split(separator) if part.strip())
 
 
 def _sentence(statement: str, rng: random.Random, language: Language) -> str:
     frames = _FRAMES[language]
     framed = rng.choice(frames[:1] * 4 + frames[1:]).format(statement)
-    return _capital(framed)
+    return capitalized(framed)
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+def capitalized(text: str) -> str:
+    """Return the text with a capital first letter; the rest stays, unlike with `str.capitalize`."""
+    return text[:1].upper() + text[1:]

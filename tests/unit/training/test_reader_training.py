@@ -10,7 +10,7 @@ import torch
 
 from app.errors import Unavailable
 from app.training.loop import LoopOptions
-from app.training.reader import TrainingOptions, dev_sample, load_checkpoint, minilm_folder, train_reader
+from app.training.reader import TrainingOptions, dev_sample, load_checkpoint, main, minilm_folder, train_reader
 from app.training.reader_export import export_reader
 from app.training.reader_loss import reader_loss
 from app.training.reader_objective import ReaderObjective, ReaderRates
@@ -176,3 +176,13 @@ def test_a_run_logs_resumes_and_exports(tmp_path: Path) -> None:
 def test_missing_data_stops_before_any_training(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="--data"):
         train_reader(tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan"])
+def test_rates_that_train_nothing_are_told_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rate: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--data", str(tmp_path), "--out", str(tmp_path / "run"), f"--rate={rate}"])
+    assert "would train nothing: give a share above 0" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -294,6 +294,19 @@ def test_a_run_does_not_go_on_from_a_verifier_of_other_sizes(tmp_path: Path) -> 
         new_verifier(bundled_folder(), start=verifier_folders()[1])
 
 
+@pytest.mark.parametrize("option", ["--start", "--average-with"])
+def test_a_folder_that_does_not_fit_is_told_before_anything_is_read_or_trained(tmp_path: Path, option: str) -> None:
+    given = ["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run"), option]
+    for folder, told in (
+        (verifier_folders()[1], "verifier of other sizes"),
+        (bundled_folder(), "holds no verifier .*give the folder of one"),
+        (tmp_path / "nothing", "nothing holds no verifier"),
+    ):
+        with pytest.raises(InvalidInput, match=told):
+            main([*given, str(folder)])
+    assert not (tmp_path / "run").exists()
+
+
 def test_policies_lend_no_other_text_for_another_firms_may_say_the_same(tmp_path: Path) -> None:
     texts = (TEXT, "The mill was founded by Lin. In 1931 Gao sold it to Shen.", "Moss bought the mill.")
     questions = [
