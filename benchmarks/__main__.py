@@ -32,6 +32,7 @@ SCRIPTS: dict[str, list[str]] = {
     "auto_filters": ["--per-collection", "600"],
     "claim_support": [],
     "behaviours": [],
+    "everyday": [],
     "rag_modes": [],
     "local_models": [],
     "engine_throughput": [],
@@ -40,6 +41,7 @@ SCRIPTS: dict[str, list[str]] = {
 }
 WITHOUT_DATA = {
     "behaviours",
+    "everyday",
     "routing",
     "index_scale",
     "local_models",

@@ -35,8 +35,9 @@ from app.generation.reader import Reader, bilingual_folder, bundled_folder, load
 from app.generation.sentences import SentenceSelector, load_confidence
 from app.index.analysis import analyze, sentence_spans
 from app.training.bilingual.reading import load_chinese_questions
+from app.training.everyday import all_reading_questions
 from app.training.reader_calibration import Case, best_threshold, prompt_of, retrieval_cases
-from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role, load_reading_questions
+from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role
 from app.training.table_questions import load_tables, table_questions
 from app.types import GenerationOptions, PassageSpan, Prompt
 
@@ -104,7 +105,7 @@ def main() -> None:
 def english_questions(data: Path) -> list[ReadingQuestion]:
     """The reading sets, and questions about cells of held-out tables and of made-up statements."""
     return [
-        *load_reading_questions(data),
+        *all_reading_questions(data),
         *table_questions(load_tables(data, "heldout"), random.Random(0), ASKED_CELLS),
     ]
 

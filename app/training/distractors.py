@@ -6,10 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from app.training.everyday import EVERYDAY, EVERYDAY_YES_NO, document_of
 from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion
 
 _CANDIDATES = 60
 _COMMON_SHARE = 0.2
+_OF_DOCUMENTS = (EVERYDAY, EVERYDAY_YES_NO)
 
 
 def find_distractors(
@@ -18,7 +20,8 @@ def find_distractors(
     """Return question id → up to `keep` passages of its collection with the highest idf-weighted term overlap.
 
     The question's own passage and passages that hold one of its answers are left out. Terms in more than a fifth of the
-    collection's passages do not count. SQuAD's sets are one collection.
+    collection's passages do not count. SQuAD's sets are one collection; each everyday document is one, whose other
+    passages are all candidates.
 
     Args:
         questions: of any number of collections; only their own passages are candidates.
@@ -28,7 +31,7 @@ def find_distractors(
     chosen: dict[str, list[str]] = {}
     collections: dict[str, list[ReadingQuestion]] = defaultdict(list)
     for q in questions:
-        collections["squad" if q.collection in SQUAD_FAMILY else q.collection].append(q)
+        collections[_pool(q)].append(q)
     for members in collections.values():
         contexts = sorted({q.context for q in members})
         postings: dict[int, list[int]] = defaultdict(list)
@@ -43,8 +46,16 @@ def find_distractors(
                     weight = math.log(1 + len(contexts) / len(listed))
                     for index in listed:
                         scores[index] += weight
+            if q.collection in _OF_DOCUMENTS:
+                scores |= {index: scores[index] for index in range(len(contexts))}
             ranked = sorted(scores, key=lambda index: (-scores[index], index))[:_CANDIDATES]
             lowered = [answer.lower() for answer in q.answers]
             free = [contexts[i] for i in ranked if contexts[i] != q.context]
             chosen[q.id] = [c for c in free if not any(a in c.lower() for a in lowered)][:keep]
     return chosen
+
+
+def _pool(q: ReadingQuestion) -> str:
+    if q.collection in _OF_DOCUMENTS:
+        return f"{EVERYDAY}: {document_of(q)}"
+    return "squad" if q.collection in SQUAD_FAMILY else q.collection

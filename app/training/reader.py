@@ -18,11 +18,12 @@ import torch
 
 from app.generation.reader import load_reader
 from app.training.behaviours.loading import load_behaviours
+from app.training.everyday import all_reading_questions, everyday_questions
 from app.training.loop import LOG_NAME, LoopOptions, device_of_choice, run_training
 from app.training.own_questions import made_up_questions, own_questions, parallel_questions
 from app.training.reader_objective import ReaderObjective, ReaderRates
 from app.training.reading_examples import ExampleBuilder, MixtureOptions, ReadingExample
-from app.training.reading_sets import ReadingQuestion, load_reading_questions
+from app.training.reading_sets import ReadingQuestion
 from app.training.sentence_pairs import LABELS_NAME, SENTENCE_PAIRS, labelled_sentences
 from app.training.table_questions import load_tables, table_questions
 from app.transformer.checkpoints import load_bert_encoder
@@ -91,8 +92,9 @@ def train_reader(
     torch.manual_seed(options.loop.seed)
     tokenizer = TextTokenizer(minilm_folder() / "tokenizer.json")
     special = special_ids(tokenizer)
-    questions = load_reading_questions(data_dir)
-    members = [q for q in questions if q.role == "train"] + own_questions(load_behaviours("train"))
+    questions = all_reading_questions(data_dir)
+    told = [*questions, *everyday_questions(kinds=("B",))]
+    members = [q for q in told if q.role == "train"] + own_questions(load_behaviours("train"))
     model, _ = new_reader()
     if start is not None:
         out_dir.mkdir(parents=True, exist_ok=True)

@@ -26,8 +26,9 @@ from app.generation.abstention import FEATURES, Calibration, calibrated_confiden
 from app.generation.reader import Reader, bundled_folder, load_reader
 from app.rerank.ranker import Ranker
 from app.training.distractors import find_distractors
+from app.training.everyday import all_reading_questions
 from app.training.mixed_corpus import left_out, mixed_corpus
-from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role, load_reading_questions
+from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role
 from app.transformer.pointer_checkpoints import write_sums
 from app.types import Evidence, Generated, GenerationOptions, Hit, Passage, Prompt, StoredChunk
 
@@ -328,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     folder = bundled_folder() if arguments.folder is None else arguments.folder
     reader = load_reader(folder)
-    questions = [q for q in load_reading_questions(arguments.data) if q.role == "dev"]
+    questions = [q for q in all_reading_questions(arguments.data) if q.role == "dev"]
     pairs = list(itertools.product(arguments.prior_weights, arguments.verify_weights))
     by_weights = answers_by_weights(reader, questions, pairs, limit_per_set=arguments.limit)
     scores = {pair: mean_f1(answered) for pair, answered in by_weights.items()}

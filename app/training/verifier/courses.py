@@ -9,7 +9,8 @@ from pathlib import Path
 from app.generation.reader import bilingual_folder, bundled_folder
 from app.training.behaviours.loading import Behaviour
 from app.training.bilingual.reading import load_chinese_questions
-from app.training.reading_sets import CROSS_LINGUAL_SET, ReadingQuestion, article_bucket, load_reading_questions
+from app.training.everyday import all_reading_questions
+from app.training.reading_sets import CROSS_LINGUAL_SET, ReadingQuestion, article_bucket
 from app.training.verifier.examples import Mixture
 from app.training.verifier.mining import MiningShares
 from app.training.verifier.relations import Language
@@ -48,7 +49,7 @@ def _chinese_questions(data_dir: Path) -> list[ReadingQuestion]:
 
 
 COURSES: dict[Language, Course] = {
-    "en": Course("attest-verifier-minilm-3", bundled_folder, load_reading_questions, MiningShares(), Mixture()),
+    "en": Course("attest-verifier-minilm-3", bundled_folder, all_reading_questions, MiningShares(), Mixture()),
     "zh": Course(
         "attest-verifier-zh-2",
         bilingual_folder,
