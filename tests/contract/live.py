@@ -31,6 +31,10 @@ async def listening(api: Api) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
+        await asyncio.sleep(0.05)  # a connection that came while it stopped is nobody's: it would be left open
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
