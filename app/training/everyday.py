@@ -87,7 +87,7 @@ def everyday_questions(kinds: Collection[str] = ("Q",)) -> list[ReadingQuestion]
             for asked in passage.questions:
                 if asked.kind in kinds:
                     name = EVERYDAY if asked.kind == "Q" else EVERYDAY_YES_NO
-                    identity = f"{part}-{file}-{len(found)}"
+                    identity = f"{name}-{part}-{file}-{len(found)}"
                     found.append(
                         ReadingQuestion(identity, name, role, title, asked.question, passage.text, asked.answers)
                     )

@@ -84,6 +84,7 @@ def test_every_question_that_ships_has_its_answer_in_its_passage_and_none_is_hel
 def test_kinds_are_collections_of_their_own_and_titles_show_the_heading() -> None:
     assert {q.collection for q in everyday_questions()} == {EVERYDAY}
     assert {q.collection for q in everyday_questions(kinds=("B",))} == {EVERYDAY_YES_NO}
+    assert {q.id for q in everyday_questions()}.isdisjoint(q.id for q in everyday_questions(kinds=("B",)))
     passage = everyday_passages("train")[0][1]
     asked = next(q for q in everyday_questions() if q.context == passage.text)
     assert asked.title == f"{passage.document} › {passage.heading}"
