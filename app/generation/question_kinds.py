@@ -5,16 +5,10 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from app.generation.yes_no import asks_yes_or_no
+
 Kind = Literal["number", "date", "person", "yes_no"]
 
-_YES_NO = re.compile(
-    r"(?:is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|should|may|might|must)(?:n['’]t)?\s", re.I
-)
-_CHOICE = re.compile(r"\b(?:or|who|whom|what|when|where|which|why|how)\b", re.I)
-_YES_NO_CHINESE = re.compile(
-    r"[吗嗎][？?。\s]*$|(?<!不)是否|是不是|有没有|有沒有|能不能|可不可以|可否|能否|会不会|會不會|要不要"
-)
-_OPEN_CHINESE = re.compile(r"什么|什麼|谁|誰|哪|几|幾|多少|怎么|怎麼|如何|为何|為何|还是|還是")
 _NUMBER_ASKED = re.compile(
     r"\bhow (?:many|much|old|long|far|tall|often|large|big|high|wide|deep|fast|heavy)\b"
     r"|\bwhat (?:percentage|percent|proportion|number|share)\b",
@@ -38,14 +32,9 @@ _PERSON = re.compile(r"[A-Z]|\b(?:[Tt]he|[Aa]n?|[Hh]is|[Hh]er|[Tt]heir|[Mm]y|[Yy
 
 
 def kind_of(question: str) -> Kind | None:
-    """Return what the question asks for, or None where its words do not tell.
-
-    "Is it red or blue?" asks for one of the two, not for yes or no.
-    """
+    """Return what the question asks for, or None where its words do not tell."""
     asked = question.strip()
-    if _YES_NO.match(asked) and not _CHOICE.search(asked):
-        return "yes_no"
-    if _YES_NO_CHINESE.search(asked) and not _OPEN_CHINESE.search(asked):
+    if asks_yes_or_no(asked):
         return "yes_no"
     if _NUMBER_ASKED.search(asked):
         return "number"
