@@ -1,6 +1,6 @@
 """What people ask of everyday documents, through the whole service: held-out questions of our own.
 
-    python -m benchmarks.everyday [--part heldout] [--places apart together] [--limit 0] [--wrong 0]
+    python -m benchmarks.everyday [--language en] [--part heldout] [--places apart together] [--limit 0] [--wrong 0]
 
 The documents of `app/training/everyday` are ingested as Markdown by the worker itself, either each in a collection of
 its own (`apart`) or all in one (`together`, where another document may speak of the same thing). Every question is
@@ -61,13 +61,14 @@ class Told:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("train", "heldout"), default="heldout")
+    parser.add_argument("--language", choices=("en", "zh"), default="en")
     parser.add_argument("--places", choices=PLACES, nargs="+", default=list(PLACES))
     parser.add_argument("--limit", type=int, default=0, help="questions asked; 0 for all")
     parser.add_argument("--wrong", type=int, default=0, help="show as many questions that went wrong")
     args = parser.parse_args()
     configure_logging("WARNING")
     documents: dict[str, list[EverydayPassage]] = defaultdict(list)
-    for _, passage in everyday_passages(args.part):
+    for _, passage in everyday_passages(args.part, args.language):
         documents[passage.document].append(passage)
     questions = [
         (document, asked) for document, passages in documents.items() for one in passages for asked in one.questions

@@ -34,7 +34,7 @@ from app.generation.abstention import Calibration, calibrated_confidence, load_c
 from app.generation.reader import Reader, bilingual_folder, bundled_folder, load_reader
 from app.generation.sentences import SentenceSelector, load_confidence
 from app.index.analysis import analyze, sentence_spans
-from app.training.bilingual.reading import load_chinese_questions
+from app.training.bilingual.reading import all_chinese_questions
 from app.training.everyday import all_reading_questions
 from app.training.reader_calibration import Case, best_threshold, prompt_of, retrieval_cases
 from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role
@@ -77,7 +77,7 @@ def main() -> None:
     chinese = args.language == "zh"
     folder = args.folder or (bilingual_folder() if chinese else bundled_folder())
     reader, calibration = load_reader(folder), load_calibration(folder / "calibration.json")
-    questions = load_chinese_questions(Path(args.data)) if chinese else english_questions(Path(args.data))
+    questions = all_chinese_questions(Path(args.data)) if chinese else english_questions(Path(args.data))
     systems = (*SYSTEMS, SELECTOR) if chinese else (*SYSTEMS, VERIFIER)
     report: dict[str, dict[str, dict[str, float]]] = {}
     for setting in args.settings:

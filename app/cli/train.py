@@ -31,7 +31,7 @@ def reader(
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after about this long.")] = None,
     language: Annotated[str, typer.Option(help="en, or zh for the Chinese and English one.")] = "en",
     text: Annotated[Path | None, typer.Option(help="With zh: folder with running text (zh_*.jsonl.xz).")] = None,
-    start: Annotated[Path | None, typer.Option(help="With en: folder of a reader to go on from.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Folder of a reader to go on from.")] = None,
     frozen_layers: Annotated[int, typer.Option(min=0, help="With en: first blocks that stay as they are.")] = 0,
 ) -> None:
     """Train a reader (encoder–decoder with a pointer); prints EM and F1 on development articles."""
@@ -45,8 +45,14 @@ def reader(
         _exit(main([*arguments, "--frozen-layers", str(frozen_layers)]))
     if language != "zh":
         raise InvalidInput(f"--language {language} must be en or zh")
+    if start is not None:
+        from app.training.bilingual.further import main as further
+
+        _exit(further([*arguments, "--start", str(start)]))
     if text is None:
-        raise InvalidInput("--language zh needs --text FOLDER with Chinese running text")
+        raise InvalidInput(
+            "--language zh needs --text FOLDER with Chinese running text, or --start READER to go on from"
+        )
     from app.training.bilingual.command import main as bilingual
 
     _exit(bilingual([*arguments, "--text", str(text)]))

@@ -6,12 +6,11 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from app.training.everyday import EVERYDAY, EVERYDAY_YES_NO, document_of
+from app.training.everyday import COLLECTIONS, document_of
 from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion
 
 _CANDIDATES = 60
 _COMMON_SHARE = 0.2
-_OF_DOCUMENTS = (EVERYDAY, EVERYDAY_YES_NO)
 
 
 def find_distractors(
@@ -46,7 +45,7 @@ def find_distractors(
                     weight = math.log(1 + len(contexts) / len(listed))
                     for index in listed:
                         scores[index] += weight
-            if q.collection in _OF_DOCUMENTS:
+            if q.collection in COLLECTIONS:
                 scores |= {index: scores[index] for index in range(len(contexts))}
             ranked = sorted(scores, key=lambda index: (-scores[index], index))[:_CANDIDATES]
             lowered = [answer.lower() for answer in q.answers]
@@ -56,6 +55,6 @@ def find_distractors(
 
 
 def _pool(q: ReadingQuestion) -> str:
-    if q.collection in _OF_DOCUMENTS:
-        return f"{EVERYDAY}: {document_of(q)}"
+    if q.collection in COLLECTIONS:
+        return f"everyday: {document_of(q)}"
     return "squad" if q.collection in SQUAD_FAMILY else q.collection

@@ -16,9 +16,16 @@ from typing import Literal
 
 from app.training.reading_sets import ReadingQuestion, Role, article_bucket, load_reading_questions
 
-EVERYDAY, EVERYDAY_YES_NO = "everyday", "everyday_yes_no"
 Kind = Literal["Q", "B"]
 Part = Literal["train", "heldout"]
+Language = Literal["en", "zh"]
+EVERYDAY, EVERYDAY_YES_NO, EVERYDAY_ZH, EVERYDAY_ZH_YES_NO = COLLECTIONS = (
+    "everyday",
+    "everyday_yes_no",
+    "everyday_zh",
+    "everyday_zh_yes_no",
+)
+_CHINESE_FILE = "zh_"
 _DEV_BUCKETS = range(28, 40)
 _HEADING = " › "
 _QUESTION = re.compile(r"[QB] ")
@@ -67,26 +74,28 @@ def parse(text: str, name: str = "everyday") -> list[EverydayPassage]:
     return passages
 
 
-def everyday_passages(part: Part) -> list[tuple[str, EverydayPassage]]:
-    """Return the passages that ship, each with the name of its file."""
-    return list(_shipped(part))
+def everyday_passages(part: Part, language: Language = "en") -> list[tuple[str, EverydayPassage]]:
+    """Return the passages in `language` that ship, each with the name of its file."""
+    return [(file, one) for file, one in _shipped(part) if file.startswith(_CHINESE_FILE) == (language == "zh")]
 
 
-def everyday_questions(kinds: Collection[str] = ("Q",)) -> list[ReadingQuestion]:
+def everyday_questions(kinds: Collection[str] = ("Q",), language: Language = "en") -> list[ReadingQuestion]:
     """Return the questions of all roles: of those not held out, whole documents are for development.
 
     Args:
         kinds: "Q" for questions with a short answer, "B" for yes or no; each is a collection of its own.
+        language: of documents and questions; a collection holds one.
     """
+    names = (EVERYDAY, EVERYDAY_YES_NO) if language == "en" else (EVERYDAY_ZH, EVERYDAY_ZH_YES_NO)
     found: list[ReadingQuestion] = []
     parts: tuple[Part, ...] = ("train", "heldout")
     for part in parts:
-        for file, passage in _shipped(part):
+        for file, passage in everyday_passages(part, language):
             role: Role = "heldout" if part == "heldout" else _role(passage.document)
             title = _HEADING.join(name for name in (passage.document, passage.heading) if name)
             for asked in passage.questions:
                 if asked.kind in kinds:
-                    name = EVERYDAY if asked.kind == "Q" else EVERYDAY_YES_NO
+                    name = names[asked.kind == "B"]
                     identity = f"{name}-{part}-{file}-{len(found)}"
                     found.append(
                         ReadingQuestion(identity, name, role, title, asked.question, passage.text, asked.answers)

@@ -14,7 +14,7 @@ from pathlib import Path
 from app.evaluation.metrics import auroc, expected_calibration_error, f1
 from app.generation.abstention import FEATURES, Calibration, calibrated_confidence
 from app.generation.reader import bilingual_folder, load_reader
-from app.training.bilingual.reading import load_chinese_questions
+from app.training.bilingual.reading import all_chinese_questions
 from app.training.reader_calibration import (
     LEFT_OUT,
     PRIOR_WEIGHTS,
@@ -53,7 +53,7 @@ def calibrate(data_dir: Path, folder: Path, limit: int = 200) -> dict[str, objec
         Unavailable: a data file or the reader is missing.
     """
     reader = load_reader(folder)
-    questions = [q for q in load_chinese_questions(data_dir) if q.role == "dev"]
+    questions = [q for q in all_chinese_questions(data_dir) if q.role == "dev"]
     pairs = list(itertools.product(PRIOR_WEIGHTS, VERIFY_WEIGHTS))
     changed = near_misses(questions, round(_NEAR_SHARE * limit))
     by_weights = answers_by_weights(reader, [*questions, *changed], pairs, limit_per_set=limit)

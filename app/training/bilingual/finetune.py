@@ -73,7 +73,7 @@ def finetune(data_dir: Path, out_dir: Path, loop: LoopOptions) -> Path:
         return [example for example in examples if example is not None]
 
     model, _ = starting_reader(out_dir / START, english_reader_folder(), minilm_folder())
-    first_new_word = _first_new_word()
+    first_new = first_new_word()
     pretrained = out_dir / PRETRAINED / CHECKPOINT_NAME
     if pretrained.is_file():
         load_pretrained_encoder(model, pretrained)
@@ -83,7 +83,7 @@ def finetune(data_dir: Path, out_dir: Path, loop: LoopOptions) -> Path:
         tokenizer,
         special,
         dev_questions(questions, DEV_SIZES, loop),
-        ReaderRates(first_new_word, encoder_lr=1.5e-4, decoder_lr=2e-4),
+        ReaderRates(first_new, encoder_lr=1.5e-4, decoder_lr=2e-4),
         extra=cloze,
     )
     return run_training(objective, out_dir / TUNED, loop)
@@ -119,7 +119,7 @@ def export_bilingual(
         ReaderManifest(config, MINILM_SHA256, settings),
         out_dir / START / TOKENIZER_NAME,
         folder,
-        first_new_word=_first_new_word(),
+        first_new_word=first_new_word(),
     )
 
 
@@ -131,7 +131,8 @@ def trained_bilingual(out_dir: Path) -> tuple[PointerReader, PointerConfig]:
     return model.eval(), config
 
 
-def _first_new_word() -> int:
+def first_new_word() -> int:
+    """Return the number of words of the English vocabulary, after which the Chinese ones follow."""
     _, manifest = load_pointer_reader(english_reader_folder(), minilm_folder())
     return manifest.config.encoder.vocab_size
 

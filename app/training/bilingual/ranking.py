@@ -20,7 +20,7 @@ import torch
 from app.evaluation.metrics import f1
 from app.generation.reader import Reader, bilingual_folder, load_reader
 from app.generation.reader_spans import locate
-from app.training.bilingual.reading import load_chinese_questions
+from app.training.bilingual.reading import all_chinese_questions
 from app.training.reader_calibration import prompt_of
 from app.training.reading_sets import ReadingQuestion
 from app.transformer.pointer_checkpoints import write_sums
@@ -92,7 +92,7 @@ def choose_weights(data_dir: Path, folder: Path, limit: int = 100) -> tuple[Rank
         Unavailable: a data file or the reader is missing.
     """
     reader, rng = load_reader(folder), random.Random(0)
-    questions = [q for q in load_chinese_questions(data_dir) if q.role == "dev"]
+    questions = [q for q in all_chinese_questions(data_dir) if q.role == "dev"]
     drawn: list[ReadingQuestion] = []
     for name in sorted({q.collection for q in questions}):
         members = [q for q in questions if q.collection == name]

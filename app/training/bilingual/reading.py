@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.index.unsegmented import fold_han
+from app.training.everyday import everyday_questions
 from app.training.reading_sets import (
     CHINESE_SETS,
     CROSS_LINGUAL_SET,
@@ -34,6 +35,15 @@ def load_chinese_questions(data_dir: Path) -> list[ReadingQuestion]:
     kept = [q for q in kept if q.role != "train" or q.context not in held_contexts]
     parallel = [replace(q, collection="xquad_zh") for q in load_reading_set(data_dir, "xquad_en_zh", CHINESE)]
     return [*kept, *parallel, *load_reading_set(data_dir, CROSS_LINGUAL_SET, CHINESE)]
+
+
+def all_chinese_questions(data_dir: Path) -> list[ReadingQuestion]:
+    """Return the Chinese questions of the sets in `data_dir` and the everyday ones with a short answer.
+
+    Raises:
+        Unavailable: a data file is missing.
+    """
+    return [*load_chinese_questions(data_dir), *everyday_questions(language="zh")]
 
 
 def parallel_texts(data_dir: Path) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.generation.reader import bilingual_folder, bundled_folder
 from app.training.behaviours.loading import Behaviour
-from app.training.bilingual.reading import load_chinese_questions
+from app.training.bilingual.reading import all_chinese_questions
 from app.training.everyday import all_reading_questions
 from app.training.reading_sets import CROSS_LINGUAL_SET, ReadingQuestion, article_bucket
 from app.training.verifier.examples import Mixture
@@ -45,7 +45,7 @@ class Course:
 
 
 def _chinese_questions(data_dir: Path) -> list[ReadingQuestion]:
-    return shortened(load_chinese_questions(data_dir), _MINED_CHARS)
+    return shortened(all_chinese_questions(data_dir), _MINED_CHARS)
 
 
 COURSES: dict[Language, Course] = {

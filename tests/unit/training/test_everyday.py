@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from app.training.distractors import find_distractors
 from app.training.everyday import (
     EVERYDAY,
     EVERYDAY_YES_NO,
+    EVERYDAY_ZH,
+    EVERYDAY_ZH_YES_NO,
+    Language,
     all_reading_questions,
     document_of,
     everyday_passages,
@@ -66,8 +70,11 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(text: str, message: str) 
     assert str(caught.value).startswith("lease.txt, ")
 
 
-def test_every_question_that_ships_has_its_answer_in_its_passage_and_none_is_held_out_and_trained_on() -> None:
-    questions = everyday_questions(kinds=("Q", "B"))
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_question_that_ships_has_its_answer_in_its_passage_and_none_is_held_out_and_trained_on(
+    language: Language,
+) -> None:
+    questions = everyday_questions(kinds=("Q", "B"), language=language)
     by_role = {role: [q for q in questions if q.role == role] for role in ("train", "dev", "heldout")}
     assert all(len(members) > 200 for members in by_role.values())
     assert all(answer in q.context for q in questions for answer in q.answers)
@@ -85,6 +92,9 @@ def test_kinds_are_collections_of_their_own_and_titles_show_the_heading() -> Non
     assert {q.collection for q in everyday_questions()} == {EVERYDAY}
     assert {q.collection for q in everyday_questions(kinds=("B",))} == {EVERYDAY_YES_NO}
     assert {q.id for q in everyday_questions()}.isdisjoint(q.id for q in everyday_questions(kinds=("B",)))
+    assert {q.collection for q in everyday_questions(language="zh")} == {EVERYDAY_ZH}
+    assert {q.collection for q in everyday_questions(kinds=("B",), language="zh")} == {EVERYDAY_ZH_YES_NO}
+    assert all(re.search("[\u4e00-\u9fff]", q.context) for q in everyday_questions(language="zh"))
     passage = everyday_passages("train")[0][1]
     asked = next(q for q in everyday_questions() if q.context == passage.text)
     assert asked.title == f"{passage.document} › {passage.heading}"
