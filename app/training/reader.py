@@ -41,7 +41,7 @@ DRAWS = {
     "nq_oracle": 1200,
     "squad2_dev_half": 2000,
 }
-"""Questions of a pass, at most; of sets not named all, so that half of a pass are everyday questions."""
+"""Questions of a pass, at most; of sets not named all, so that two thirds of a pass are everyday questions."""
 _TWO_TABLES = 0.25
 _ALONE = 0.5
 """Of the sentences with several facts; the others stand among sentences of QAMR."""

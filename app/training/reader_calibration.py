@@ -13,7 +13,7 @@ import json
 import math
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from app.generation.abstention import FEATURES, Calibration, calibrated_confiden
 from app.generation.reader import Reader, bundled_folder, load_reader
 from app.rerank.ranker import Ranker
 from app.training.distractors import find_distractors
-from app.training.everyday import all_reading_questions
+from app.training.everyday import EVERYDAY, all_reading_questions
 from app.training.mixed_corpus import left_out, mixed_corpus
 from app.training.reading_sets import SQUAD_FAMILY, ReadingQuestion, Role
 from app.transformer.pointer_checkpoints import write_sums
@@ -38,6 +38,9 @@ SIGNS = {name: -1 if name == "null_logit" else 1 for name in FEATURES}
 """Which way each of `FEATURES` may move the confidence."""
 LEFT_OUT = 0.35
 PRIOR_WEIGHTS, VERIFY_WEIGHTS = (0.35, 1.0, 2.0), (0.0, 0.4, 0.8, 1.2)
+WEIGHTED = {EVERYDAY: 2.5, "policyqa": 1 / 3}
+"""Questions of a set, as a multiple of the limit: people ask of documents such as the everyday ones; policies of many
+firms in one corpus, whose questions do not say whose is meant, are a case of their own."""
 RISK = 0.4
 """Share of wrong answers among those given, at the shipped threshold, on the dev questions."""
 
@@ -280,16 +283,20 @@ def answers_by_weights(
     weights: Sequence[tuple[float, float]],
     *,
     limit_per_set: int,
+    limits: Mapping[str, int] | None = None,
     share_left_out: float = LEFT_OUT,
     seed: int = 0,
 ) -> dict[tuple[float, float], list[Answered]]:
-    """Return what `answer_from_corpus` does for each of `Reader.weights`; every prompt is read and searched once."""
+    """Return what `answer_from_corpus` does for each of `Reader.weights`; every prompt is read and searched once.
+
+    `limits` are other numbers of questions for some collections.
+    """
     rng = random.Random(seed)
     texts = sorted({q.context for q in questions if not left_out(q.context, share_left_out)})
     asked: list[ReadingQuestion] = []
     for collection in sorted({q.collection for q in questions}):
         members = sorted((q for q in questions if q.collection == collection), key=lambda q: q.id)
-        asked += rng.sample(members, min(len(members), limit_per_set))
+        asked += rng.sample(members, min(len(members), (limits or {}).get(collection, limit_per_set)))
     answered: dict[tuple[float, float], list[Answered]] = {pair: [] for pair in weights}
     readers = {pair: reader.with_weights(*pair) for pair in weights}
     options = GenerationOptions()
@@ -319,7 +326,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m app.training.reader_calibration", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="directory that holds rc/*.jsonl.gz")
     parser.add_argument("--folder", type=Path, default=None, help="of the reader; by default the bundled one")
-    parser.add_argument("--limit", type=int, default=300, help="questions per set")
+    parser.add_argument("--limit", type=int, default=300, help="questions per set; of some more or fewer")
     parser.add_argument(
         "--prior-weights", type=float, nargs="+", default=PRIOR_WEIGHTS, help="of ln p(passage | question), to try"
     )
@@ -331,7 +338,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     reader = load_reader(folder)
     questions = [q for q in all_reading_questions(arguments.data) if q.role == "dev"]
     pairs = list(itertools.product(arguments.prior_weights, arguments.verify_weights))
-    by_weights = answers_by_weights(reader, questions, pairs, limit_per_set=arguments.limit)
+    limits = {name: round(times * arguments.limit) for name, times in WEIGHTED.items()}
+    by_weights = answers_by_weights(reader, questions, pairs, limit_per_set=arguments.limit, limits=limits)
     scores = {pair: mean_f1(answered) for pair, answered in by_weights.items()}
     best = max(pairs, key=lambda pair: (scores[pair], -sum(pair)))
     answered = by_weights[best]

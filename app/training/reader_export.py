@@ -19,7 +19,7 @@ from app.transformer.pointer_checkpoints import ReaderManifest, load_pointer_rea
 from app.transformer.pointer_search import RankWeights
 from app.transformer.verifier_checkpoints import read_verifier_manifest
 
-MODEL_NAME = "attest-reader-minilm-5"
+MODEL_NAME = "attest-reader-minilm-6"
 RANK_WEIGHTS = RankWeights(start=0.5, end=1.5, length=1.0)
 
 
@@ -31,6 +31,7 @@ def export_reader(
     null_threshold: float = 0.5,
     rank_weights: RankWeights = RANK_WEIGHTS,
     average_with: Path | None = None,
+    share: float = 0.5,
 ) -> None:
     """Write the reader of `checkpoint` to `folder` in bfloat16, with its tokenizer and checksums.
 
@@ -42,6 +43,7 @@ def export_reader(
         rank_weights: of the ranking; the default was best of 36 on the dev articles, in both of the card's settings.
         average_with: folder of a reader of the same sizes, such as the one that the training started from: each weight
             is the mean of both, which forgets less of what only the earlier one had.
+        share: in [0, 1], of the checkpoint in that mean.
 
     Source: averages of fine-tuned weights: Wortsman et al. 2022, section 2.
     """
@@ -49,7 +51,7 @@ def export_reader(
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
     if average_with is not None:
         other = load_pointer_reader(average_with, minilm_folder())[0].float().state_dict()
-        mean = {name: (tensor + other[name]) / 2 for name, tensor in model.state_dict().items()}
+        mean = {name: share * tensor + (1 - share) * other[name] for name, tensor in model.state_dict().items()}
         model.load_state_dict(mean)
     settings = {"name": name, "null_threshold": null_threshold, "rank_weights": asdict(rank_weights)}
     manifest = ReaderManifest(config, MINILM_SHA256, settings)
@@ -89,8 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=bundled / "reader")
     parser.add_argument("--null-threshold", type=float, default=0.5)
     parser.add_argument("--average-with", type=Path, help="folder of a reader: each weight becomes the mean of both")
+    parser.add_argument("--share", type=float, default=0.5, help="of the checkpoint in that mean")
     parser.add_argument("--verifier", type=Path, default=bundled / "verifier", help="of the reader that was there")
     arguments = parser.parse_args(argv)
+    if not 0 <= arguments.share <= 1:
+        parser.error(f"--share {arguments.share} must lie in 0..1")
     with tempfile.TemporaryDirectory() as kept:
         before = Path(kept) / "before"
         if (arguments.out / WEIGHTS_NAME).is_file():
@@ -100,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.out,
             null_threshold=arguments.null_threshold,
             average_with=arguments.average_with,
+            share=arguments.share,
         )
         if before.is_dir() and not keep_verifier(arguments.verifier, before, arguments.out):
             sys.stderr.write(f"{arguments.verifier} is not of this reader: run attest train verifier\n")

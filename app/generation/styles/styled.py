@@ -247,11 +247,10 @@ class StyledGenerator:
         return self._why(verdict_text(call.prompt, told, self._model(call.prompt)), call, f"verdict by {told.rule}")
 
     def _bearing(self, call: _Call) -> Generated:
-        """The reader's sentence if it is sure of it, else the one that bears most on the question; no verdict."""
+        """The sentence that bears most on the question, if it is near enough, else the reader's; no verdict."""
         made = self._read(call)
-        if self._stands(made):
-            return made
-        found = bearing(call.prompt, self._encoder)
+        read = made.spans[0] if len(made.spans) == 1 else None
+        found = bearing(call.prompt, self._encoder, read, self._judge(made)[0])
         if found is None or found.probability < THRESHOLD:
             return made
         return self._why(

@@ -15,6 +15,7 @@ from app.evaluation.metrics import auroc, expected_calibration_error, f1
 from app.generation.abstention import FEATURES, Calibration, calibrated_confidence
 from app.generation.reader import bilingual_folder, load_reader
 from app.training.bilingual.reading import all_chinese_questions
+from app.training.everyday import EVERYDAY_ZH
 from app.training.reader_calibration import (
     LEFT_OUT,
     PRIOR_WEIGHTS,
@@ -33,6 +34,8 @@ Weights = tuple[float, float]
 _NEAR = "_near"
 """Ends the collection of questions that were changed until their passage does not answer them."""
 _NEAR_SHARE = 0.125
+_WEIGHTED = {EVERYDAY_ZH: 2.0, CROSS_LINGUAL_SET: 1 / 3}
+"""Questions of a set, as a multiple of the limit: people ask of their own documents, and seldom in another language."""
 _WITHOUT_VERIFIER = tuple(name for name in FEATURES if name != "verification")
 
 
@@ -47,7 +50,7 @@ def calibrate(data_dir: Path, folder: Path, limit: int = 200) -> dict[str, objec
     Args:
         data_dir: directory that holds `rc/`.
         folder: of the reader.
-        limit: questions per set.
+        limit: questions per set; twice as many about everyday documents, a third across the languages.
 
     Raises:
         Unavailable: a data file or the reader is missing.
@@ -56,7 +59,8 @@ def calibrate(data_dir: Path, folder: Path, limit: int = 200) -> dict[str, objec
     questions = [q for q in all_chinese_questions(data_dir) if q.role == "dev"]
     pairs = list(itertools.product(PRIOR_WEIGHTS, VERIFY_WEIGHTS))
     changed = near_misses(questions, round(_NEAR_SHARE * limit))
-    by_weights = answers_by_weights(reader, [*questions, *changed], pairs, limit_per_set=limit)
+    limits = {name: round(times * limit) for name, times in _WEIGHTED.items()}
+    by_weights = answers_by_weights(reader, [*questions, *changed], pairs, limit_per_set=limit, limits=limits)
     best = best_weights(by_weights)
     answered = by_weights[best]
     fitted = fitted_on(answered, FEATURES)

@@ -51,7 +51,7 @@ def _chinese_questions(data_dir: Path) -> list[ReadingQuestion]:
 COURSES: dict[Language, Course] = {
     "en": Course("attest-verifier-minilm-3", bundled_folder, all_reading_questions, MiningShares(), Mixture()),
     "zh": Course(
-        "attest-verifier-zh-2",
+        "attest-verifier-zh-3",
         bilingual_folder,
         _chinese_questions,
         MiningShares(

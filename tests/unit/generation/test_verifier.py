@@ -193,10 +193,10 @@ def test_another_relation_of_the_same_person_is_told_apart(reader: Reader) -> No
         "The chief executive of Acme is Jane Miller. The company makes anvils and has 300 employees.",
         "The bakery in Hollow Street sells rye bread. Its owner is Tomas Reyes.",
     )
-    for right, near, declined in (
-        ("Who is the chief executive of Acme?", "Who founded Acme?", False),  # .37: a close call, see the card
-        ("How many employees does Acme have?", "How many customers does Acme have?", True),
-        ("Who owns the bakery?", "Who founded the bakery?", False),
+    for right, near in (
+        ("Who is the chief executive of Acme?", "Who founded Acme?"),
+        ("How many employees does Acme have?", "How many customers does Acme have?"),
+        ("Who owns the bakery?", "Who founded the bakery?"),
     ):
         answered = reader.generate(asked(right, *texts), GenerationOptions())
         tempting = reader.generate(asked(near, *texts), GenerationOptions())
@@ -204,9 +204,9 @@ def test_another_relation_of_the_same_person_is_told_apart(reader: Reader) -> No
         assert answered.evidence.verification is not None
         assert tempting.evidence.verification is not None
         assert answered.evidence.verification > 3.0 > 0.0 > tempting.evidence.verification
-        assert calibrated_confidence(answered.evidence) > 0.7
+        assert calibrated_confidence(answered.evidence) > 0.6
         assert calibrated_confidence(tempting.evidence) < min(0.5, calibrated_confidence(answered.evidence) - 0.4)
-        assert (calibrated_confidence(tempting.evidence) < abstention_threshold()) == declined
+        assert calibrated_confidence(tempting.evidence) < abstention_threshold()
         assert answered.detail["verify_ms"] > 0.0
 
 

@@ -61,7 +61,7 @@ def test_what_it_shares_with_the_reader_is_the_readers_own(reader: Reader) -> No
     sha256 = sha256_of(bilingual_folder() / WEIGHTS_NAME)
     found = verifier_for(sha256, encoder, tokenizer, torch.float32, remedy="reinstall")
     assert found is not None
-    assert found.name == "attest-verifier-zh-2"
+    assert found.name == "attest-verifier-zh-3"
     own = found._model.encoder
     assert own.embeddings is encoder.embeddings
     assert [own.blocks[layer] is encoder.blocks[layer] for layer in range(6)] == [True] * 3 + [False] * 3
@@ -95,7 +95,7 @@ def test_another_relation_or_group_of_people_is_trusted_less(reader: Reader) -> 
     ):
         answered, tempting = (reader.generate(prompt(question, FIRM, BAKERY), OPTIONS) for question in (right, near))
         assert verified(answered) > 1.0
-        assert verified(answered) > verified(tempting) + 2.0, (right, near)
+        assert verified(answered) > verified(tempting) + 1.5, (right, near)
         sure, doubtful = (calibrated_confidence(one.evidence, calibration) for one in (answered, tempting))
         assert sure > doubtful + 0.1
         assert sure > abstention_threshold(calibration)

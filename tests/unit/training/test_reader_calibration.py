@@ -174,6 +174,8 @@ def test_every_pair_of_weights_answers_the_same_questions_from_one_reading(monke
         assert mean_f1(one) == 1.0
     plain = answer_from_corpus(made, questions[:2], limit_per_set=9, share_left_out=0.0)
     assert [row.generated.text for row in plain] == ["Ida Brandt", "Tomas Weir"]
+    fewer = answers_by_weights(made, questions, [(1.0, 0.0)], limit_per_set=9, limits={"b": 1}, share_left_out=0.0)
+    assert [row.question.collection for row in fewer[1.0, 0.0]] == ["a", "b"]
 
 
 def test_each_collection_counts_the_same_in_the_mean_and_what_was_not_found_not_at_all() -> None:

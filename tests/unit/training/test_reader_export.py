@@ -41,14 +41,15 @@ def test_a_verifier_is_kept_while_its_shared_part_is_the_same(tmp_path: Path, te
     assert now.config == before.config
 
 
-def test_weights_are_the_mean_of_a_checkpoint_and_an_earlier_reader(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("share", "grown"), [(0.5, 2.0), (0.25, 1.5)])
+def test_weights_are_the_mean_of_a_checkpoint_and_an_earlier_reader(tmp_path: Path, share: float, grown: float) -> None:
     weights = load_pointer_reader(bundled_folder(), minilm_folder())[0].float().state_dict()
     changed, kept = "start_head.weight", "end_head.weight"
     torch.save({"model": {**weights, changed: weights[changed] * 3}}, tmp_path / "checkpoint.pt")
-    export_reader(tmp_path / "checkpoint.pt", tmp_path / "mean", average_with=bundled_folder())
+    export_reader(tmp_path / "checkpoint.pt", tmp_path / "mean", average_with=bundled_folder(), share=share)
     before, after = (load_file(folder / WEIGHTS_NAME) for folder in (bundled_folder(), tmp_path / "mean"))
     assert before.keys() == after.keys()
-    torch.testing.assert_close(after[changed], before[changed] * 2)
+    torch.testing.assert_close(after[changed], before[changed] * grown, rtol=0.01, atol=1e-4)
     torch.testing.assert_close(after[kept], before[kept])
 
 
