@@ -13,6 +13,8 @@ cli = typer.Typer(
 )
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with the training data.")]
+_FURTHER = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Options that a command does not name are those of the module behind it, which refuses what it does not know."""
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the model (default: the bundled place).")]
 
 
@@ -24,8 +26,9 @@ def reranker(data: DataOption, out: OutOption = None) -> None:
     _exit(main(_arguments(data, out)))
 
 
-@cli.command("reader")
+@cli.command("reader", context_settings=_FURTHER)
 def reader(
+    context: typer.Context,
     data: DataOption,
     out: OutOption = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after about this long.")] = None,
@@ -34,10 +37,13 @@ def reader(
     start: Annotated[Path | None, typer.Option(help="Folder of a reader to go on from.")] = None,
     frozen_layers: Annotated[int, typer.Option(min=0, help="With en: first blocks that stay as they are.")] = 0,
 ) -> None:
-    """Train a reader (encoder–decoder with a pointer); prints EM and F1 on development articles."""
+    """Train a reader (encoder–decoder with a pointer); prints EM and F1 on development articles.
+
+    Further options: --rate, --seed, --threads, --group-share, --group-sizes; with zh --average-with.
+    """
     from app.errors import InvalidInput
 
-    arguments = _arguments(data, out, minutes)
+    arguments = [*_arguments(data, out, minutes), *context.args]
     if language == "en":
         from app.training.reader import main
 
@@ -74,24 +80,29 @@ def policy(
     _exit(main([*arguments, "--hold-out", *hold_out] if hold_out else arguments))
 
 
-@cli.command("verifier")
+@cli.command("verifier", context_settings=_FURTHER)
 def verifier(
+    context: typer.Context,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoint, log and verifier.")] = Path("verifier-run"),
     minutes: Annotated[float, typer.Option(min=0.0, help="Wall-clock budget, earlier runs included.")] = 40.0,
     language: Annotated[str, typer.Option(help="en, or zh for the Chinese and English reader's.")] = "en",
 ) -> None:
-    """Train the verifier of the reader's answers; prints AUROC on development articles."""
+    """Train the verifier of the reader's answers; prints AUROC on development articles.
+
+    Further options: --start, --average-with, --reader, --seed, --threads, --mined-only.
+    """
     from app.errors import InvalidInput
     from app.training.verifier.command import main
 
     if language not in ("en", "zh"):
         raise InvalidInput(f"--language {language} must be en or zh")
-    _exit(main([*_arguments(data, out, minutes), "--language", language]))
+    _exit(main([*_arguments(data, out, minutes), *context.args, "--language", language]))
 
 
-@cli.command("writer")
+@cli.command("writer", context_settings=_FURTHER)
 def writer(
+    context: typer.Context,
     data: DataOption,
     out: OutOption = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Wall-clock budget, earlier runs included.")] = None,
@@ -101,7 +112,11 @@ def writer(
     """Train the writer (rewritten questions, full sentences) on the reader's encoder; prints its dev losses."""
     from app.training.writer.command import main
 
-    arguments = [*_arguments(data, out, minutes), *(["--max-steps", str(max_steps)] if max_steps is not None else [])]
+    arguments = [
+        *_arguments(data, out, minutes),
+        *context.args,
+        *(["--max-steps", str(max_steps)] if max_steps is not None else []),
+    ]
     _exit(main([*arguments, *(["--start", str(start)] if start is not None else [])]))
 
 

@@ -65,6 +65,30 @@ def test_a_recipe_gets_the_options_that_were_given(tmp_path: Path, monkeypatch: 
     assert "--max-steps" not in seen[1]
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "given"),
+    [
+        ("reader", "reader", ["--rate", "0.5", "--group-sizes", "3", "4"]),
+        ("reader", "bilingual.further", ["--language", "zh", "--start", "a", "--rate", "0.5"]),
+        ("verifier", "verifier.command", ["--average-with", "a"]),
+        ("writer", "writer.command", ["--seed", "7"]),
+    ],
+)
+def test_options_that_a_command_does_not_name_reach_its_recipe(
+    command: str, module: str, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(f"app.training.{module}.main", lambda arguments: seen.extend(arguments))
+    assert root.run(["train", command, "--data", str(tmp_path), *given]) == 0
+    assert given[-1] in seen
+    assert given[-2] in seen
+
+
+def test_an_option_that_nothing_knows_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert root.run(["train", "reader", "--data", str(tmp_path), "--nonsense", "2"]) == 2
+    assert "--nonsense" in capsys.readouterr().err
+
+
 def test_curves_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = {"kind": "train", "step": 20, "minutes": 0.5, "loss": 2.5}
     (tmp_path / "log.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
