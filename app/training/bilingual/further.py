@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from app.errors import InvalidInput
 from app.generation.reader import bilingual_folder
 from app.training.bilingual.finetune import ENGLISH_DRAWS, MIXTURE, first_new_word
 from app.training.bilingual.reading import all_chinese_questions
@@ -23,7 +24,13 @@ from app.training.reader import MINILM_SHA256, minilm_folder, special_ids
 from app.training.reader_objective import ReaderObjective, ReaderRates, dev_questions
 from app.training.reading_examples import ExampleBuilder
 from app.training.reading_sets import CROSS_LINGUAL_SET
-from app.transformer.pointer_checkpoints import TOKENIZER_NAME, ReaderManifest, load_pointer_reader, save_pointer_reader
+from app.transformer.pointer_checkpoints import (
+    TOKENIZER_NAME,
+    ReaderManifest,
+    load_pointer_reader,
+    read_manifest,
+    save_pointer_reader,
+)
 from app.transformer.tokenizers import TextTokenizer
 
 MODEL_NAME = "attest-reader-zh-en-2"
@@ -102,6 +109,16 @@ def export_further(checkpoint: Path, start: Path, folder: Path, average_with: Se
     )
 
 
+def _check_sizes(folder: Path, start: Path) -> None:
+    """Raises InvalidInput unless `folder` holds a bilingual reader of the sizes of the one in `start`."""
+    try:
+        found, wanted = read_manifest(folder).config, read_manifest(start).config
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{folder} holds no reader ({error}): give the folder of one, such as RUN/reader") from None
+    if found != wanted or found.encoder.vocab_size <= first_new_word():
+        raise InvalidInput(f"{folder} is no bilingual reader of the sizes of {start}: choose another")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line: train, export to `OUT/reader`, and return 0."""
     parser = argparse.ArgumentParser(prog="python -m app.training.bilingual.further", description=__doc__)
@@ -121,6 +138,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not given.rate > 0:
         parser.error(f"--rate {given.rate} would train nothing: give a share above 0, such as 0.7")
     start = given.start or bilingual_folder()
+    for folder in (start, *given.average_with):  # a wrong one is told before the training, not after it
+        _check_sizes(folder, start)
     loop = LoopOptions(
         minutes=given.minutes,
         max_steps=given.max_steps,

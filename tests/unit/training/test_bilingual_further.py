@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.errors import Unavailable
-from app.generation.reader import bilingual_folder, load_reader
+from app.errors import InvalidInput, Unavailable
+from app.generation.reader import bilingual_folder, bundled_folder, load_reader
 from app.training import everyday
 from app.training.bilingual import further, reading
 from app.training.bilingual.further import MODEL_NAME, export_further, main
@@ -81,3 +81,13 @@ def test_what_is_missing_is_named_and_a_rate_of_nothing_refused(
     with pytest.raises(SystemExit):
         main([*given, "--rate", "0"])
     assert "give a share above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--start", "--average-with"])
+def test_a_folder_of_another_reader_or_of_none_is_refused_before_the_training(option: str, tmp_path: Path) -> None:
+    given = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), option]
+    with pytest.raises(InvalidInput, match="is no bilingual reader"):
+        main([*given, str(bundled_folder())])
+    with pytest.raises(InvalidInput, match="holds no reader"):
+        main([*given, str(tmp_path)])
+    assert not (tmp_path / "run").exists()
